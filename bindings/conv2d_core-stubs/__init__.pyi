@@ -1,0 +1,85 @@
+"""Types of the native core; `help(conv2d_core)` has the full text of each function."""
+
+from collections.abc import Sequence
+from typing import Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Censoring: TypeAlias = Literal["none", "right", "left", "both"]
+Code = TypeVar("Code", np.int32, np.int64)
+Label = TypeVar("Label", np.int32, np.int64)
+Levels: TypeAlias = Sequence[int] | NDArray[np.integer]
+
+__version__: str
+
+@overload
+def fsq_encode(z: ArrayLike, levels: Levels, out: None = None) -> NDArray[np.int32] | NDArray[np.int64]:
+    """Codes of vectors under finite scalar quantisation (Mentzer et al. 2023)."""
+
+@overload
+def fsq_encode(z: ArrayLike, levels: Levels, out: NDArray[Code]) -> NDArray[Code]:
+    """Codes of vectors, written to `out`."""
+
+def fsq_decode(codes: ArrayLike, levels: Levels) -> NDArray[np.float32]:
+    """Quantised values of codes: (digit - L // 2) / (L // 2) in each dimension, within [-1, 1]."""
+
+def fsq_margin(z: ArrayLike, levels: Levels) -> NDArray[np.float32]:
+    """How far each vector is from another code: the distance to the nearest threshold of any dimension."""
+
+def fsq_thresholds(levels: SupportsIndex) -> NDArray[np.float32]:
+    """The values of one dimension at which its digit goes up: digit(z) = number of thresholds <= z."""
+
+def hsmm_viterbi(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    censoring: Censoring = "none",
+) -> tuple[NDArray[np.int64], float, NDArray[np.int64]]:
+    """The most likely timeline under a hidden semi-Markov model with explicit durations (Yu 2010)."""
+
+def hsmm_forward_backward(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    censoring: Censoring = "none",
+) -> tuple[float, NDArray[np.float64]]:
+    """Smoothed probabilities of the states: each frame given the whole recording."""
+
+def hsmm_filter(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    censoring: Censoring = "none",
+) -> tuple[float, NDArray[np.float64]]:
+    """Filtered probabilities of the states: each frame given the past and itself only."""
+
+@overload
+def mode_filter(labels: NDArray[Label], width: SupportsIndex) -> NDArray[Label]:
+    """The most frequent label in a window around each sample; for labels without an order."""
+
+@overload
+def mode_filter(labels: Sequence[int] | Sequence[Sequence[int]], width: SupportsIndex) -> NDArray[np.int64]:
+    """The most frequent label in a window around each sample, from lists."""
+
+@overload
+def median_filter(labels: NDArray[Label], width: SupportsIndex) -> NDArray[Label]:
+    """The median of a window around each sample; for labels whose order means something (see `mode_filter`)."""
+
+@overload
+def median_filter(labels: Sequence[int] | Sequence[Sequence[int]], width: SupportsIndex) -> NDArray[np.int64]:
+    """The median of a window around each sample, from lists."""
+
+@overload
+def min_dwell(labels: NDArray[Label], min_frames: SupportsIndex) -> NDArray[Label]:
+    """Labels without inner segments shorter than asked."""
+
+@overload
+def min_dwell(labels: Sequence[int] | Sequence[Sequence[int]], min_frames: SupportsIndex) -> NDArray[np.int64]:
+    """Labels without inner segments shorter than asked, from lists."""
+
+def hysteresis(p: ArrayLike, enter: SupportsFloat, exit: SupportsFloat) -> NDArray[np.bool_]:
+    """A switch with two thresholds: on from p >= enter, off again from p < exit, off before the first sample."""

@@ -1,0 +1,28 @@
+// The whole native surface of conv2d, as Python sees it.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace conv2d::bindings {
+void bind_fsq(py::module_ &module);
+void bind_hsmm(py::module_ &module);
+void bind_smoothing(py::module_ &module);
+} // namespace conv2d::bindings
+
+PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
+    module.doc() = R"(Numerical core of conv2d: codes, timelines, smoothing.
+
+FSQ        fsq_encode, fsq_decode, fsq_margin, fsq_thresholds
+HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter
+Smoothing  mode_filter, median_filter, min_dwell, hysteresis
+
+All functions are pure: no state is kept between calls, the GIL is released while they work, and threads may call
+them at the same time. Arrays that are not contiguous or of another dtype are copied first. What cannot be used is
+refused with one sentence before anything is computed: TypeError for the kind of an argument, ValueError for its
+shape or its values.
+)";
+    module.attr("__version__") = CONV2D_VERSION;
+    conv2d::bindings::bind_fsq(module);
+    conv2d::bindings::bind_hsmm(module);
+    conv2d::bindings::bind_smoothing(module);
+}
