@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from conv2d.config import Config, parse_config
 from conv2d.data import Dataset
 from conv2d.data.simulate import simulate_dataset
+from conv2d.logging.progress import NullProgress
 
 # A time limit per example would measure the load of the machine.
 settings.register_profile("conv2d", deadline=None)
@@ -32,3 +34,28 @@ def simulated_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return simulate_dataset(
         tmp_path_factory.mktemp("simulated") / "dogs", n_subjects=6, minutes=1.0, rate_hz=50.0, seed=3
     )
+
+
+@pytest.fixture(scope="session")
+def small_config(simulated_dataset: Dataset) -> Config:
+    """An experiment on the simulated data that trains in seconds and still learns."""
+    return parse_config(
+        {
+            "name": "small",
+            "data": {"name": simulated_dataset.meta.name, "sampling_rate": 50, "window_size": 64, "decode_hop": 8},
+            "model": {"architecture": {"width": 12, "quantization": {"positions": 8, "embedding_dim": 16}}},
+            "training": {"epochs": 10, "windows_per_epoch": 768, "inner_folds": 2, "threads": 1},
+            "evaluation": {"leak_permutations": 20, "folds": 2},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def trained_run(simulated_dataset: Dataset, small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory trained on the dogs that are not marked test. Not to be written to."""
+    from conv2d.evaluation.experiment import Experiment
+    from conv2d.evaluation.training import train_run
+
+    run = tmp_path_factory.mktemp("runs") / "small"
+    train_run(Experiment(small_config, simulated_dataset), run, NullProgress())
+    return run

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from conv2d_core import fsq_encode, fsq_thresholds
 from pytest_benchmark.fixture import BenchmarkFixture
+
+from conv2d_core import fsq_encode, fsq_thresholds
 
 LEVELS = [8, 5, 5, 5]
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from conv2d_core import hsmm_forward_backward, hsmm_viterbi
 from pytest_benchmark.fixture import BenchmarkFixture
+
+from conv2d_core import hsmm_forward_backward, hsmm_viterbi
 
 Problem = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

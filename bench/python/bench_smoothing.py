@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from conv2d_core import hysteresis, median_filter, min_dwell, mode_filter
 from pytest_benchmark.fixture import BenchmarkFixture
+
+from conv2d_core import hysteresis, median_filter, min_dwell, mode_filter
 
 
 def sequence(samples: int) -> np.ndarray:

@@ -23,7 +23,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"E-RUN-001: {path} is missing; the folder is not what was expected or was not copied whole")
+        raise DataError(
+            f"E-RUN-001: {path} is missing; the folder is not what was expected or was not copied whole"
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"E-RUN-001: {path} cannot be read as JSON ({error}); copy it again or make it anew") from None
     if not isinstance(values, dict):

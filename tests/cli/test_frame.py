@@ -29,7 +29,7 @@ FAILURES = {
     "full": OSError(errno.ENOSPC, "No space left on device", "runs/x/model.safetensors"),
     "quota": OSError(errno.EDQUOT, "Disk quota exceeded"),
     "wrapped": RuntimeError("PytorchStreamWriter failed writing file: No space left on device (os error 28)"),
-    "denied": PermissionError(errno.EACCES, "Permission denied", "/root/x"),
+    "denied": PermissionError(errno.EACCES, "Permission denied", "/locked/x"),
     "torch": ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"),
     "memory": MemoryError(),
     "bug": ZeroDivisionError("division\nby zero"),

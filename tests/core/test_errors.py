@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from conv2d_core import (
     fsq_decode,
     fsq_encode,

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from conv2d_core import fsq_decode, fsq_encode, fsq_margin, fsq_thresholds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from conv2d_core import fsq_decode, fsq_encode, fsq_margin, fsq_thresholds
 
 F = np.float32
 LEVELS = st.lists(st.integers(2, 16), min_size=1, max_size=5)

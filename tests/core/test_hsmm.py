@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from conv2d_core import hsmm_filter, hsmm_forward_backward, hsmm_viterbi
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from conv2d_core import hsmm_filter, hsmm_forward_backward, hsmm_viterbi
 
 NEVER = -np.inf
 CENSORING = ["none", "right", "left", "both"]

@@ -6,9 +6,10 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from conv2d_core import hysteresis, median_filter, min_dwell, mode_filter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from conv2d_core import hysteresis, median_filter, min_dwell, mode_filter
 
 # Runs, rather than independent samples: what smoothing is made for, and where its corner cases are.
 RUNS = st.lists(st.tuples(st.integers(-1, 5), st.integers(1, 6)), max_size=24)

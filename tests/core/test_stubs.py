@@ -4,9 +4,10 @@ import ast
 import doctest
 from pathlib import Path
 
-import conv2d_core
 import numpy as np
 import pytest
+
+import conv2d_core
 
 STUBS = Path(__file__).parents[2] / "bindings" / "conv2d_core-stubs" / "__init__.pyi"
 FUNCTIONS = sorted(name for name in dir(conv2d_core) if not name.startswith("_"))

@@ -22,9 +22,7 @@ def triads(channels: Sequence[str]) -> list[list[int]]:
     """
     place = {name: index for index, name in enumerate(channels)}
     stems = [name[:-2] for name in channels if name.endswith("_x")]
-    return [
-        [place[f"{stem}_{axis}"] for axis in "xyz"] for stem in stems if all(f"{stem}_{a}" in place for a in "xyz")
-    ]
+    return [[place[f"{stem}_{axis}"] for axis in "xyz"] for stem in stems if all(f"{stem}_{a}" in place for a in "xyz")]
 
 
 def random_rotations(count: int, degrees: float, generator: torch.Generator) -> Tensor:
@@ -50,10 +48,10 @@ def random_rotations(count: int, degrees: float, generator: torch.Generator) -> 
 class Augmenter:
     """All changes in one call, drawn from one generator: ``augment(x, y_onehot) -> x, y_onehot``.
 
-    Strengths (``conv2d.config.Augmentation``; zero turns a change off): ``rotation_deg``, standard deviation of the angle
-    about a random axis, one rotation a sensor; ``scaling``, standard deviation of the factor of a vector; ``jitter``, that of
-    the noise added to each sample, in scaled units; ``time_warp``, largest relative change of speed;
-    ``sensor_dropout``, probability that a sensor is missing, never the only one; ``mixup``, the parameter of
+    Strengths (``conv2d.config.Augmentation``; zero turns a change off): ``rotation_deg``, standard deviation of the
+    angle about a random axis, one rotation a sensor; ``scaling``, standard deviation of the factor of a vector;
+    ``jitter``, that of the noise added to each sample, in scaled units; ``time_warp``, largest relative change of
+    speed; ``sensor_dropout``, probability that a sensor is missing, never the only one; ``mixup``, the parameter of
     Beta(mixup, mixup), the share of a second window.
     """
 

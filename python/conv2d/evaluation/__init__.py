@@ -1,0 +1,1 @@
+"""Proof by subject: protocols, baselines, the leak audit and the report."""

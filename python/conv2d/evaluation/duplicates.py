@@ -1,0 +1,78 @@
+"""The same stretch of signal on both sides of a split: copies that a split by subject is meant to exclude."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from conv2d.errors import DataError
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiples of it are spread over all bits
+_STEP = np.uint64(0xD6E8FEB86659FD93)
+
+
+def windows_with_copies(X_train: ArrayLike, X_test: ArrayLike, run_length: int) -> NDArray[np.bool_]:
+    """Test windows that hold ``run_length`` consecutive samples which also stand, bit for bit, in a training window.
+
+    X_train (N, C, S, T) and X_test (M, C, S, T) raw windows of the same channels; returns bool (M,). The run may lie
+    anywhere in either window, so a copy is found whatever hop the windows were cut with. All channels of all sensors
+    must agree. Runs that change at fewer than half of their steps (missing, stuck or saturated sensors, which agree
+    by chance) do not count; ``run_length`` 1 compares single samples and counts all that are not missing.
+
+    Cost O((N + M) T (C S + log)); compared through 64-bit hashes, so that a false hit has a probability of about
+    (N T)(M T) / 2^64.
+
+    >>> signal = np.random.default_rng(0).normal(size=(1, 1, 40)).astype(np.float32)
+    >>> windows_with_copies(signal[None, ..., :30], signal[None, ..., 7:37], run_length=16)
+    array([ True])
+    """
+    train, test = np.asarray(X_train, np.float32), np.asarray(X_test, np.float32)
+    if train.ndim != 4 or train.shape[1:] != test.shape[1:]:
+        raise DataError(
+            f"E-EVAL-111: got training windows of shape {train.shape} and test windows of shape {test.shape}, expected "
+            "(windows, channels, sensors, samples) of the same kind; cut both in the same way"
+        )
+    if not 1 <= run_length <= train.shape[3]:
+        raise DataError(
+            f"E-EVAL-112: copies of {run_length} samples were asked for in windows of {train.shape[3]}; "
+            "ask for at least 1 and at most the window"
+        )
+    train_hash, train_moves = _runs(train, run_length)
+    test_hash, test_moves = _runs(test, run_length)
+    found = np.isin(test_hash, train_hash[train_moves]) & test_moves
+    return np.asarray(found.any(axis=1))
+
+
+def _runs(windows: NDArray[np.float32], run_length: int) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Hash of each run (N, T - run_length + 1), and whether it moves enough to count."""
+    n, _, _, t = windows.shape
+    flat = windows.reshape(n, -1, t)
+    sample = np.zeros((n, t), np.uint64)
+    moves = np.zeros((n, t), np.int64)
+    for channel in range(flat.shape[1]):
+        # Adding 0 makes -0 into 0; every NaN becomes the same one, since its payload depends on who wrote the file.
+        values: NDArray[np.float32] = flat[:, channel] + np.float32(0)
+        values[np.isnan(values)] = np.nan
+        bits = values.view(np.uint32)
+        sample = _mix(sample + bits.astype(np.uint64))
+        moves[:, 1:] |= bits[:, 1:] != bits[:, :-1]
+    moves[:, 0] = 0
+    places = t - run_length + 1
+    run = np.zeros((n, places), np.uint64)
+    for offset in range(run_length):
+        run = run * _STEP + sample[:, offset : offset + places]
+    if run_length == 1:
+        return run, np.asarray(np.isfinite(flat).any(axis=1))
+    total = np.cumsum(moves, axis=1)
+    steps = total[:, run_length - 1 :] - total[:, :places]
+    moving: NDArray[np.bool_] = 2 * steps >= run_length - 1
+    return run, moving
+
+
+def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread every bit over all others (the finaliser of MurmurHash3); overflow wraps, as it must."""
+    value = (value + _ODD) * _ODD
+    value ^= value >> np.uint64(29)
+    value *= _STEP
+    value ^= value >> np.uint64(32)
+    return value

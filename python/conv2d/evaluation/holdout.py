@@ -1,0 +1,131 @@
+"""``conv2d eval``: a run judged on subjects that it has not seen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conv2d.data import Dataset
+from conv2d.data.meta import in_words
+from conv2d.data.windows import label_windows
+from conv2d.errors import DataError, GateFailed
+from conv2d.evaluation.baselines import load_baselines
+from conv2d.evaluation.experiment import Experiment, open_experiment, recording_hashes
+from conv2d.evaluation.outputs import write_outputs
+from conv2d.evaluation.training import labelled_windows
+from conv2d.logging.progress import Progress
+from conv2d.metrics.core import MetricsCalculator
+from conv2d.tasks.behavior.corpus import Corpus
+from conv2d.tasks.behavior.measures import block, measure
+from conv2d.tasks.behavior.model import BehaviorModel
+from conv2d.training.provenance import provenance
+from conv2d.training.run_directory import check_run
+
+
+def evaluate_run(
+    run: Path, data: Path | None, split: str, output: Path, progress: Progress, *, predictions: bool = True
+) -> dict[str, Any]:
+    """Apply a run to the subjects of a split and write the results folder; returns ``metrics.json``.
+
+    Without ``data`` the run's own data set, as its config names it, is read again.
+
+    Raises
+    ------
+    GateFailed
+        A subject or a recording that the run was trained on is among those to be tested.
+    DataError
+        Nothing to test on: the split is empty, no recording is long enough, or no window has a label.
+    """
+    facts = check_run(run)
+    model = BehaviorModel.load(run)
+    with open_experiment(model.config, data) as experiment:
+        subjects = experiment.split_subjects(split)
+        refuse_seen(facts, experiment.dataset, subjects)
+        with progress.task("reading recordings", 1):
+            corpus = model.read(experiment.dataset, subjects)
+        _refuse_unlabelled(model, corpus, experiment.dataset)
+        with progress.task("decoding", 1):
+            results = model.apply(corpus)
+        config = model.config
+        metrics = measure(
+            results,
+            hop=config.data.hop,
+            rule=config.data.label_rule,
+            classes=model.classes,
+            levels=model.levels,
+        )
+        with progress.task("baselines", 1):
+            metrics["baselines"] = stored_baselines(run, model, corpus)
+        metrics["leak_audit"] = {
+            "passed": True,
+            "checked": ["subjects", "recordings", *model.fitted()],
+            "permutations": "NOT_MEASURED",  # needs the training windows, which a run does not carry
+        }
+        metrics["data"] = data_block(experiment, corpus)
+        metrics["provenance"] = provenance(
+            config,
+            experiment.dataset.sha256(),
+            config.seed,
+            command="eval",
+            split=split,
+            data_name=experiment.dataset.meta.name,
+            train_data_sha256=facts["data_sha256"],
+            subjects=sorted({result.frames.subject for result in results}),
+            train_subjects=facts["subjects"],
+        )
+        notes = [f"Evaluated on {len(set(metrics['provenance']['subjects']))} subjects that the run has not seen."]
+        with progress.task("report", 1):
+            write_outputs(output, config, model.classes, results, metrics, notes, predictions=predictions)
+    return metrics
+
+
+def refuse_seen(facts: dict[str, Any], dataset: Dataset, subjects: Sequence[str]) -> None:
+    """Refuse what the run has seen: a subject of the same data set, or a copy of a recording under any name."""
+    same_set = facts["data_name"] == dataset.meta.name
+    seen = sorted(set(subjects) & set(facts["subjects"])) if same_set else []
+    known = set(facts["recordings"].values())
+    copies = sorted(name for name, digest in recording_hashes(dataset, subjects).items() if digest in known)
+    if seen:
+        raise GateFailed(
+            f"E-EVAL-001: subject {in_words(seen)} was seen in training, expected only subjects that were not; "
+            "use --split test, or data of other subjects"
+        )
+    if copies:
+        raise GateFailed(
+            f"E-EVAL-002: recording {in_words(copies)} is byte for byte one that the run was trained on, expected "
+            "other recordings; leave it out"
+        )
+
+
+def stored_baselines(run: Path, model: BehaviorModel, corpus: Corpus) -> dict[str, Any]:
+    """Window figures of the baselines that the run carries, on the same windows as the network's."""
+    windows, labels, _, _ = labelled_windows(corpus, model.preprocess, model.config)
+    table: dict[str, Any] = {}
+    for name, baseline in load_baselines(run / "baselines.safetensors").items():
+        proba = baseline.predict_proba(windows)
+        table[name] = block(MetricsCalculator(model.classes).compute_all(labels, proba.argmax(1), proba))
+    return table
+
+
+def data_block(experiment: Experiment, corpus: Corpus) -> dict[str, Any]:
+    """What the figures rest on."""
+    return {
+        "name": experiment.dataset.meta.name,
+        "recordings": len(corpus.recordings),
+        "too_short": list(corpus.too_short),
+        "interpolated_share": corpus.interpolated_share,
+        "missing_share": corpus.missing_share,
+    }
+
+
+def _refuse_unlabelled(model: BehaviorModel, corpus: Corpus, dataset: Dataset) -> None:
+    data = model.config.data
+    for recording in corpus.recordings:
+        starts = np.arange(0, recording.n_samples - corpus.window + 1, data.hop)
+        if (label_windows(recording.labels, starts, corpus.window, data.label_rule)[0] >= 0).any():
+            return
+    raise DataError(
+        f"E-EVAL-003: no window of {dataset.meta.name} has a label of {in_words(list(model.classes))}, expected some "
+        "to compare with; use conv2d run for recordings without labels"
+    )

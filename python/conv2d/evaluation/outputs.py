@@ -1,0 +1,130 @@
+"""The results folder: ``metrics.json``, ``predictions.parquet``, ``segments.csv`` and ``report.html``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conv2d.config import Config
+from conv2d.evaluation.report import write_report
+from conv2d.files import folder_aside, write_json
+from conv2d.metrics.segments import runs
+from conv2d.tasks.behavior.tables import write_predictions, write_segments
+from conv2d.tasks.behavior.timeline import Result
+from conv2d.viz.classification import confusion_figure, reliability_figure
+from conv2d.viz.codes import code_usage_figure
+from conv2d.viz.comparison import decoder_figure, per_subject_figure
+from conv2d.viz.timeline import timeline_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = "metrics.json"
+WORST_TIMELINES = 3  # recordings drawn in the report, of the worst subjects
+
+
+def write_outputs(
+    output: Path,
+    config: Config,
+    classes: Sequence[str],
+    results: Sequence[Result],
+    metrics: dict[str, Any],
+    notes: Sequence[str],
+    *,
+    predictions: bool = True,
+) -> None:
+    """Write the folder aside and rename it; an earlier results folder under the same name is replaced."""
+    with folder_aside(output, mark=METRICS) as aside:
+        if predictions:
+            write_predictions(aside / "predictions.parquet", results, classes)
+        write_segments(aside / "segments.csv", results, classes)
+        write_report(
+            aside / "report.html",
+            title=f"{config.name}: {metrics['provenance']['command']}",
+            metrics=metrics,
+            figures=_figures(metrics, results, classes),
+            notes=list(notes),
+            timelines=_worst_timelines(metrics, results, classes),
+            provenance=metrics["provenance"],
+            simulated=bool(metrics["provenance"]["simulated"]),
+        )
+        write_json(aside / METRICS, metrics)
+
+
+def timeline_of(result: Result, classes: Sequence[str], *, title: str | None = None) -> "Figure":
+    """The picture of one recording: signals, annotation where there is one, timeline, smoothed probabilities."""
+    recording = result.recording
+    truth = None
+    if (recording.labels >= 0).any():
+        ends = np.append(recording.time_s[1:], recording.time_s[-1] + 1 / recording.rate_hz)
+        truth = [(recording.time_s[a], ends[b - 1], k) for k, a, b in runs(recording.labels) if k >= 0]
+    return timeline_figure(
+        recording.time_s,
+        recording.samples,
+        sensors=recording.sensors,
+        channels=recording.channels,
+        classes=classes,
+        predicted=[(segment.start_s, segment.end_s, segment.label) for segment in result.segments()],
+        truth=truth,
+        proba=result.smoothed,
+        proba_time_s=result.frames.time_s,
+        proba_name="smoothed probability",
+        title=title or f"{recording.name} (subject {recording.subject})",
+    )
+
+
+def _figures(metrics: dict[str, Any], results: Sequence[Result], classes: Sequence[str]) -> "dict[str, Figure]":
+    window = metrics["level"]["window"]
+    reliability = metrics["reliability"]
+    figures = {
+        "decoders": decoder_figure(
+            {
+                name: {
+                    "accuracy": levels["sample"]["accuracy"],
+                    "macro_f1": levels["sample"]["macro_f1"],
+                    "f1@50": levels["segment"]["f1@50"],
+                    "edit": levels["segment"]["edit"],
+                }
+                for name, levels in metrics["decoders"].items()
+            },
+            chosen=metrics["decoder"],
+        ),
+        "per_subject": per_subject_figure(
+            {subject: figures["macro_f1"] for subject, figures in metrics["per_subject"].items()},
+            pooled=window["macro_f1"],
+        ),
+        "confusion": confusion_figure(metrics["confusion"], classes),
+        "reliability": reliability_figure(
+            reliability["count"], reliability["confidence"], reliability["accuracy"], ece=window["ece"]
+        ),
+    }
+    if isinstance(metrics["codes"], dict):
+        codes = np.concatenate([result.frames.codes.ravel() for result in results if result.frames.codes is not None])
+        # Counted over the codes that occur: a code book may have more codes than could ever be listed.
+        counts = np.unique(codes, return_counts=True)[1]
+        figures["codes"] = code_usage_figure(
+            counts, codebook_size=metrics["codes"]["size"], perplexity=metrics["codes"]["perplexity"]
+        )
+    return figures
+
+
+def _worst_timelines(
+    metrics: dict[str, Any], results: Sequence[Result], classes: Sequence[str]
+) -> "list[tuple[str, Figure]]":
+    """For each of the worst subjects the recording with the largest share of wrong samples."""
+    scores = {subject: figures["macro_f1"] for subject, figures in metrics["per_subject"].items()}
+    drawn = []
+    for subject in sorted(scores, key=lambda name: scores[name])[:WORST_TIMELINES]:
+        own = [result for result in results if result.frames.subject == subject]
+        worst = max(own, key=_wrong_share)
+        text = f"subject {subject} (window macro-F1 {scores[subject]:.3f}), recording {worst.frames.recording}"
+        drawn.append((text, timeline_of(worst, classes, title=text)))
+    return drawn
+
+
+def _wrong_share(result: Result) -> float:
+    labelled = result.recording.labels >= 0
+    if not labelled.any():
+        return 0.0
+    return float((result.sample_labels(result.decoder) != result.recording.labels)[labelled].mean())

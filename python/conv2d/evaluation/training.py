@@ -1,0 +1,190 @@
+"""``conv2d train``: a run directory from an experiment, written aside and renamed when it is whole."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conv2d.config import Config
+from conv2d.data.meta import in_words
+from conv2d.errors import DataError, UsageError
+from conv2d.evaluation.baselines import Baseline, fit_baselines, save_baselines
+from conv2d.evaluation.experiment import Experiment, recording_hashes
+from conv2d.files import folder_aside, is_free, read_json, write_json
+from conv2d.logging.counters import count
+from conv2d.logging.progress import Progress
+from conv2d.logging.structured import bind_run, log_counters, log_fsq_config, setup_logging
+from conv2d.models.random_kernels import KERNEL_LENGTH
+from conv2d.tasks.behavior.corpus import Corpus, Place, read_corpus, select
+from conv2d.tasks.behavior.model import BehaviorModel
+from conv2d.tasks.behavior.preprocess import Preprocess, WindowReader
+from conv2d.tasks.behavior.task import BehaviorTask
+from conv2d.training.engine import HistoryRow
+from conv2d.training.fit import Fitted, fit
+from conv2d.training.provenance import provenance
+from conv2d.training.run_directory import FORMAT, MARK, write_history
+from conv2d.viz.history import history_figure
+
+CHECKPOINTS = "checkpoints"
+REQUEST = "request.json"  # what a stopped training was asked for, so that only the same is gone on with
+
+
+def train_run(experiment: Experiment, output: Path, progress: Progress) -> dict[str, Any]:
+    """Train on the subjects that are not marked ``test`` and write the run directory; returns its metrics.
+
+    A training that is stopped leaves ``<output>.partial``; the same call goes on there. O(epochs) in time.
+
+    Raises
+    ------
+    UsageError
+        Something stands at ``output``; a training stopped there was of another experiment.
+    DataError
+        The recordings cannot be used, see `conv2d.data` and `conv2d.tasks.behavior`.
+    """
+    config = experiment.config
+    if not is_free(output):
+        raise UsageError(
+            f"E-OUT-002: {output} exists and a run is never overwritten; choose another --output or remove it"
+        )
+    corpus = read_training_corpus(experiment)
+    task = BehaviorTask(config, corpus)
+    data_sha256 = experiment.dataset.sha256()
+    with folder_aside(output, mark=MARK, keep=True) as aside:
+        _same_request(aside, {"config_sha256": config.sha256(), "data_sha256": data_sha256})
+        logger = setup_logging(name="conv2d", output_file=aside / "log.jsonl")
+        bind_run(config_hash=config.sha256(), seed=config.seed, data_hash=data_sha256, levels=_levels(config))
+        _log_data(experiment, task, corpus)
+        if _levels(config) is not None:
+            quantization = config.model.architecture.quantization
+            log_fsq_config(quantization.levels, quantization.embedding_dim, quantization.codebook_size)
+        fitted = fit(task, config.training, seed=config.seed, progress=progress, folder=aside / CHECKPOINTS)
+        for warning in task.warnings:
+            progress.say(f"note: {warning}")
+        with progress.task("baselines and files", 1):
+            metrics = _write(experiment, task, fitted, aside)
+            logger.info("trained", parameters=sum(p.numel() for p in fitted.network.parameters()), **_headline(metrics))
+            log_counters()
+            shutil.rmtree(aside / CHECKPOINTS)
+            (aside / REQUEST).unlink()
+            facts = provenance(
+                config,
+                data_sha256,
+                config.seed,
+                format=FORMAT,
+                data_name=experiment.dataset.meta.name,
+                subjects=list(task.corpus.subjects),
+                recordings=recording_hashes(experiment.dataset, task.corpus.subjects),
+                warnings=list(task.warnings),
+            )
+            write_json(aside / MARK, facts)
+    return metrics
+
+
+def read_training_corpus(experiment: Experiment) -> Corpus:
+    """Read the recordings of the subjects that may be trained on."""
+    selection = select(experiment.config.data, experiment.dataset)
+    return read_corpus(experiment.config, experiment.dataset, selection, experiment.training_subjects())
+
+
+def model_of(task: BehaviorTask, fitted: Fitted[Preprocess]) -> BehaviorModel:
+    """The model in memory, the same as a run directory would give back."""
+    from conv2d.models.conv2d_fsq import Conv2dFSQ
+
+    assert isinstance(fitted.network, Conv2dFSQ)
+    assert task.decoding is not None
+    return BehaviorModel(task.config, task.corpus.selection, fitted.network, fitted.preprocess, task.decoding)
+
+
+def labelled_windows(
+    corpus: Corpus, preprocess: Preprocess, config: Config
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.str_], Place]:
+    """Scaled windows (N, C, S, T) at the evaluation hop that have a label, labels, subjects and places."""
+    place = corpus.windows(config.data.hop, config.data.label_rule, labelled=True)
+    reader = WindowReader(corpus, preprocess)
+    return reader.scaled(reader.flat(place)).numpy(), place.label, corpus.subject_of(place), place
+
+
+def fit_run_baselines(
+    names: tuple[str, ...], corpus: Corpus, preprocess: Preprocess, config: Config, classes: int
+) -> dict[str, Baseline]:
+    """Fit baselines on training windows; kernels are left out where the window is shorter than a kernel."""
+    windows, labels, subjects, _ = labelled_windows(corpus, preprocess, config)
+    chosen = [name for name in names if name != "random_kernels" or corpus.window >= KERNEL_LENGTH]
+    return fit_baselines(
+        chosen, windows, labels, classes, config.seed, channels=corpus.selection.channels, groups=subjects
+    )
+
+
+def _write(experiment: Experiment, task: BehaviorTask, fitted: Fitted[Preprocess], folder: Path) -> dict[str, Any]:
+    config = experiment.config
+    metrics = dict(task.save(folder, fitted.network, fitted.preprocess))
+    stored = tuple(name for name in config.evaluation.baselines if name != "forest")
+    baselines = fit_run_baselines(stored, task.corpus, fitted.preprocess, config, len(task.classes))
+    save_baselines(folder / "baselines.safetensors", baselines)
+    (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    write_history(folder / "history.csv", fitted.history)
+    history_figure(_curves(fitted.history), path=folder / "history.png", title=config.name)
+    metrics["data"] = {
+        "recordings": len(task.corpus.recordings),
+        "subjects": len(task.corpus.subjects),
+        "subject_names": list(task.corpus.subjects),
+        "interpolated_share": task.corpus.interpolated_share,
+        "missing_share": task.corpus.missing_share,
+        "too_short": list(task.corpus.too_short),
+    }
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def _curves(history: list[HistoryRow]) -> dict[str, list[float]]:
+    """Loss and accuracy of the final network, and the mean held-out figures of the inner ones, by epoch."""
+    final = [row for row in history if row["stage"] == "final"]
+    curves: dict[str, list[float]] = {"epoch": [float(row["epoch"]) for row in final]}
+    for column, name in (("loss", "train_loss"), ("accuracy", "train_accuracy"), ("learning_rate", "learning_rate")):
+        curves[name] = [float(row[column]) for row in final]
+    for column in ("held_out_nll", "held_out_macro_f1"):
+        by_epoch = [[float(r[column]) for r in history if r["epoch"] == row["epoch"] and column in r] for row in final]
+        curves[column] = [float(np.mean(values)) if values else float("nan") for values in by_epoch]
+    return curves
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
+    inner = metrics["inner_out_of_fold"]
+    return {"inner_macro_f1": inner["macro_f1"], "inner_nll": inner["nll"], "inner_ece": inner["ece"]}
+
+
+def _levels(config: Config) -> list[int] | None:
+    quantization = config.model.architecture.quantization
+    return list(quantization.levels) if quantization.type == "fsq" else None
+
+
+def _log_data(experiment: Experiment, task: BehaviorTask, corpus: Corpus) -> None:
+    used = set(task.corpus.subjects)
+    count("recordings", len(task.corpus.recordings))
+    count("recordings_too_short", len(corpus.too_short))
+    count("training_windows", len(task.pool))
+    count("subjects", len(used))
+    count("subjects_without_labelled_windows", len(set(experiment.training_subjects()) - used))
+
+
+def unused_subjects(experiment: Experiment, used: tuple[str, ...]) -> str | None:
+    """A sentence that names the subjects without a labelled window of the config's classes, None where all have one."""
+    left = [s for s in experiment.training_subjects() if s not in set(used)]
+    return f"no labelled window of the config's classes: {in_words(left)} (left out)" if left else None
+
+
+def _same_request(aside: Path, request: dict[str, str]) -> None:
+    if (aside / REQUEST).is_file():
+        try:
+            known = read_json(aside / REQUEST)
+        except DataError:
+            known = {}
+        if known != request:
+            raise UsageError(
+                f"E-OUT-003: {aside} holds a training that was stopped and was of another config, seed or data set; "
+                "call it again as it was, remove the folder, or choose another --output"
+            )
+    else:
+        write_json(aside / REQUEST, request)

@@ -1,0 +1,1 @@
+"""Networks and the parts they are made of: encoders, quantizers, heads (torch), and kernel baselines."""

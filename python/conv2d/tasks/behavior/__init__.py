@@ -1,0 +1,1 @@
+"""Behaviour timelines from windows of motion sensors: windows, codes, probabilities, segments."""

@@ -1,0 +1,119 @@
+"""What is fitted on top of the network: the temperature of its probabilities and the decoders of timelines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conv2d.calibration.temperature import TemperatureScaling
+from conv2d.config import Config
+from conv2d.data.windows import label_windows
+from conv2d.errors import DataError
+from conv2d.tasks.behavior.corpus import Corpus
+from conv2d.tasks.behavior.inference import Scores, to_frames
+from conv2d.temporal.decoders import DecoderSet
+from conv2d.temporal.hmm import HMM
+from conv2d.temporal.hsmm import HSMM
+from conv2d.temporal.median import MedianHysteresisPolicy
+from conv2d.temporal.tuning import LabelledSequence, tune_decoders
+
+FORMAT = "conv2d-calibration/1"
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoding:
+    """Calibration and decoders of one run; ``name`` is the decoder that the experiment uses.
+
+    ``prior`` (K,) are the class shares of the training windows: what is said of a window without data.
+    """
+
+    temperature: TemperatureScaling
+    prior: FloatArray
+    decoders: DecoderSet
+    name: str
+
+    @property
+    def posterior(self) -> HMM | HSMM:
+        """The model whose filtered and smoothed posteriors are given: the HMM where that decodes, else the HSMM."""
+        model = self.decoders["hmm" if self.name == "hmm" else "hsmm"]
+        assert isinstance(model, HMM | HSMM)
+        return model
+
+    def calibrate(self, logits: FloatArray, has_data: NDArray[np.bool_]) -> FloatArray:
+        """Probabilities (N, K) of windows, each by itself; a window without data gets the class shares."""
+        return np.where(has_data[:, None], self.temperature.transform(logits), self.prior)
+
+    def decode(self, name: str, log_proba: FloatArray, has_data: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Labels (T,) by one decoder; where no frame has data, a rule without a model gives the commonest class."""
+        decoder = self.decoders[name]
+        if not has_data.any() and not isinstance(decoder, HMM | HSMM):
+            return np.full(len(log_proba), int(self.prior.argmax()))
+        return decoder.decode(log_proba, has_data).labels
+
+    def calibration_to_dict(self) -> dict[str, Any]:
+        """``calibration.json``."""
+        return {"format": FORMAT, "temperature": self.temperature.to_dict(), "prior": self.prior.tolist()}
+
+    def decoders_to_dict(self) -> dict[str, Any]:
+        """``hsmm.json``."""
+        return {**self.decoders.to_dict(), "used": self.name}
+
+    @classmethod
+    def from_dicts(cls, calibration: dict[str, Any], decoders: dict[str, Any]) -> "Decoding":
+        """Read both back; another version is refused."""
+        if calibration.get("format") != FORMAT:
+            raise DataError(
+                f"E-RUN-002: calibration.json has format {calibration.get('format')!r}, this version reads {FORMAT!r}; "
+                "train again or use the version that wrote it"
+            )
+        temperature = TemperatureScaling.from_dict(calibration["temperature"])
+        prior = np.asarray(calibration["prior"], np.float64)
+        return cls(temperature, prior, DecoderSet.from_dict(decoders), str(decoders["used"]))
+
+
+def fit_decoding(
+    config: Config,
+    corpus: Corpus,
+    out_of_fold: Sequence[Scores],
+    evaluated: Sequence[tuple[NDArray[np.int64], FloatArray]],
+    prior: FloatArray,
+) -> Decoding:
+    """Fit on out-of-fold scores: the temperature on ``evaluated`` (labels, logits), the decoders on all frames."""
+    label = np.concatenate([labels for labels, _ in evaluated])
+    logits = np.concatenate([logits for _, logits in evaluated])
+    temperature = TemperatureScaling().fit(logits, label)
+    data, temporal = config.data, config.model.architecture.temporal
+    by_name = {recording.name: recording for recording in corpus.recordings}
+    sequences = []
+    for scores in out_of_fold:
+        for frames in to_frames(corpus, scores):
+            recording = by_name[frames.recording]
+            # A frame stands for its centre, whatever rule the windows are judged by.
+            labels, _ = label_windows(recording.labels, frames.start, frames.window, "centre")
+            proba = np.where(frames.has_data[:, None], temperature.transform(frames.logits), prior)
+            log_proba = np.log(np.maximum(proba, 1e-12))
+            sequences += [
+                LabelledSequence(log_proba[piece], labels[piece], frames.subject, frames.has_data[piece])
+                for piece in frames.pieces(data.decode_hop)
+                if (labels[piece] >= 0).any() and frames.has_data[piece].any()
+            ]
+    frame_s = data.frame_s
+    given = None if temporal.emission_weight == "auto" else float(temporal.emission_weight)
+    decoders = tune_decoders(
+        sequences,
+        n_states=len(corpus.selection.classes),
+        frame_s=frame_s,
+        durations=temporal.durations,
+        max_duration_s=temporal.max_duration_s,
+        transitions=temporal.transitions,
+        emission_weight=given,
+        mode_window_s=temporal.window_s,
+        min_dwell_s=temporal.min_dwell_s,
+        median_hysteresis=MedianHysteresisPolicy(
+            temporal.min_dwell_frames(frame_s), window_size=temporal.window_frames(frame_s)
+        ),
+    )
+    return Decoding(temperature, prior, decoders, temporal.type)

@@ -1,0 +1,82 @@
+"""The network run over windows of a corpus, batch by batch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from conv2d.models.conv2d_fsq import Conv2dFSQ
+from conv2d.tasks.behavior.corpus import Corpus, Place
+from conv2d.tasks.behavior.frames import Frames
+from conv2d.tasks.behavior.preprocess import WindowReader
+from conv2d_core import fsq_encode, fsq_margin
+
+BATCH = 1024  # windows; a few megabytes of activations, beyond which nothing gets faster on a CPU
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What the network says of N windows: ``logits`` (N, K); ``codes`` (N, P), ``margin`` (N,) or None; ``has_data``.
+
+    The margin of a window is the smallest of its P codes: how far the projection may move before a code changes.
+    """
+
+    place: Place
+    logits: NDArray[np.float64]
+    codes: NDArray[np.int64] | None
+    margin: NDArray[np.float32] | None
+    has_data: NDArray[np.bool_]
+
+
+@torch.inference_mode()
+def infer(network: Conv2dFSQ, reader: WindowReader, place: Place) -> Scores:
+    """Run the network, in evaluation mode and where its weights lie, over windows of a corpus."""
+    device = next(network.parameters()).device
+    levels = network.architecture.levels
+    logits: list[NDArray[np.float32]] = []
+    codes: list[NDArray[np.int64]] = []
+    margin: list[NDArray[np.float32]] = []
+    has_data: list[NDArray[np.bool_]] = []
+    flat = reader.flat(place)
+    for begin in range(0, len(flat), BATCH):
+        batch = flat[begin : begin + BATCH]
+        output = network(reader.preprocess.extended(reader.scaled(batch)).to(device))
+        logits.append(output.logits.cpu().numpy())
+        has_data.append(reader.present(batch))
+        if levels is not None:
+            projection = output.projection.cpu().transpose(1, 2).contiguous()
+            rows = projection.view(-1, len(levels)).numpy()
+            codes.append(fsq_encode(rows, levels).reshape(len(batch), -1).astype(np.int64))
+            margin.append(fsq_margin(rows, levels).reshape(len(batch), -1).min(1))
+    classes, positions = network.architecture.classes, network.architecture.positions
+    return Scores(
+        place,
+        np.concatenate([np.empty((0, classes)), *logits]).astype(np.float64),
+        np.concatenate([np.empty((0, positions), np.int64), *codes]) if levels is not None else None,
+        np.concatenate([np.empty(0, np.float32), *margin]) if levels is not None else None,
+        np.concatenate([np.empty(0, bool), *has_data]),
+    )
+
+
+def to_frames(corpus: Corpus, scores: Scores) -> list[Frames]:
+    """One ``Frames`` a recording that has any, in the corpus's order."""
+    frames = []
+    for number in np.unique(scores.place.recording):
+        mine = np.flatnonzero(scores.place.recording == number)
+        recording, start = corpus.recordings[number], scores.place.start[mine]
+        frames.append(
+            Frames(
+                recording.name,
+                recording.subject,
+                corpus.window,
+                recording.rate_hz,
+                start,
+                recording.time_s[start],
+                scores.logits[mine],
+                None if scores.codes is None else scores.codes[mine],
+                None if scores.margin is None else scores.margin[mine],
+                scores.has_data[mine],
+            )
+        )
+    return frames

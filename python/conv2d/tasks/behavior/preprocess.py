@@ -1,0 +1,153 @@
+"""The scale of each channel, fitted on training subjects, and windows as the network takes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from conv2d.data.augmentation import triads
+from conv2d.errors import DataError
+from conv2d.tasks.behavior.corpus import Corpus, Place
+
+FORMAT = "conv2d-preprocess/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocess:
+    """(x - offset) / scale for each channel and sensor, both (C, S); missing samples become 0 afterwards.
+
+    The channels of a vector (``acc_x``, ``acc_y``, ``acc_z``) share one scale, the root mean square of their norm, and
+    have no offset: gravity stays what it is, and turning a sensor commutes with scaling. Other channels get zero mean
+    and unit variance. ``subjects`` are those it was fitted on.
+    """
+
+    offset: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    sensors: tuple[str, ...]
+    channels: tuple[str, ...]
+    subjects: tuple[str, ...]
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Scale windows (B, C, S, T); a sample that is missing becomes 0."""
+        offset, scale = torch.from_numpy(self.offset)[..., None], torch.from_numpy(self.scale)[..., None]
+        return torch.nan_to_num((x - offset) / scale, nan=0.0)
+
+    def extended(self, x: Tensor) -> Tensor:
+        """Append the norm of each vector to scaled windows, which no rotation of the sensor changes: (B, C', S, T).
+
+        It stands behind augmentation and before the network, on the CPU: an accelerator need not know square roots.
+        """
+        norms = [x[:, triad].square().sum(1, keepdim=True).sqrt() for triad in triads(self.channels)]
+        return torch.cat([x, *norms], 1)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Windows in the data's units (B, C, S, T) to windows as the network takes them (B, C', S, T)."""
+        return self.extended(self.scaled(x))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, with its format version."""
+        return {
+            "format": FORMAT,
+            "offset": self.offset.tolist(),
+            "scale": self.scale.tolist(),
+            "sensors": list(self.sensors),
+            "channels": list(self.channels),
+            "subjects": list(self.subjects),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Preprocess":
+        """Read the JSON form back; another format version is refused."""
+        if stored.get("format") != FORMAT:
+            raise DataError(
+                f"E-RUN-002: preprocess.json has format {stored.get('format')!r}, this version reads {FORMAT!r}; "
+                "train again or use the version that wrote it"
+            )
+        return cls(
+            np.asarray(stored["offset"], np.float32),
+            np.asarray(stored["scale"], np.float32),
+            tuple(stored["sensors"]),
+            tuple(stored["channels"]),
+            tuple(stored["subjects"]),
+        )
+
+
+def network_channels(channels: Sequence[str]) -> int:
+    """C', the number of channels that the network takes: those of the data and a norm for each vector.
+
+    >>> network_channels(["acc_x", "acc_y", "acc_z", "pressure"])
+    5
+    """
+    return len(channels) + len(triads(channels))
+
+
+def fit_preprocess(corpus: Corpus) -> Preprocess:
+    """Fit on all samples of a corpus; NaN does not count.
+
+    Raises
+    ------
+    DataError
+        A channel without any variation over all recordings, which is a broken sensor or a wrong column.
+    """
+    channels, sensors = corpus.selection.channels, corpus.selection.sensors
+    count = np.zeros((len(channels), len(sensors)))
+    total, squares = np.zeros_like(count), np.zeros_like(count)
+    low, high = np.full(count.shape, np.inf), np.full(count.shape, -np.inf)
+    for recording in corpus.recordings:
+        present = ~np.isnan(recording.samples)
+        values = np.where(present, recording.samples, 0).astype(np.float64)
+        count += present.sum(2)
+        total += values.sum(2)
+        squares += np.square(values).sum(2)
+        low = np.minimum(low, np.where(present, recording.samples, np.inf).min(2))
+        high = np.maximum(high, np.where(present, recording.samples, -np.inf).max(2))
+    _refuse_constant(low, high, channels, sensors)
+    seen = np.maximum(count, 1)
+    offset = total / seen
+    scale = np.sqrt(np.maximum(squares / seen - offset**2, 0))
+    for triad in triads(channels):
+        offset[triad] = 0
+        scale[triad] = np.sqrt((squares[triad] / seen[triad]).sum(0) / 3)
+    scale = np.where((count > 0) & (scale > 0), scale, 1)
+    return Preprocess(offset.astype(np.float32), scale.astype(np.float32), sensors, channels, corpus.subjects)
+
+
+def _refuse_constant(
+    low: NDArray[np.float64], high: NDArray[np.float64], channels: Sequence[str], sensors: Sequence[str]
+) -> None:
+    stuck = np.argwhere(low == high)
+    if len(stuck):
+        c, s = stuck[0]
+        raise DataError(
+            f"E-EXP-003: channel {sensors[s]}/{channels[c]} is {low[c, s]:g} in every recording, expected a signal; "
+            "leave it out with data.channels or data.sensors, or repair it"
+        )
+
+
+class WindowReader:
+    """Windows of a corpus by place, scaled: one gather over all recordings laid end to end."""
+
+    def __init__(self, corpus: Corpus, preprocess: Preprocess) -> None:
+        self.preprocess = preprocess
+        lengths = [recording.n_samples for recording in corpus.recordings]
+        self.first = np.concatenate([[0], np.cumsum(lengths)])[:-1].astype(np.int64)
+        samples = np.concatenate([recording.samples for recording in corpus.recordings], axis=2)
+        # A view: every run of `window` samples by its first one.
+        self.runs = torch.from_numpy(samples).unfold(2, corpus.window, 1)
+
+    def flat(self, place: Place) -> Tensor:
+        """Position of each window in the samples laid end to end, (N,)."""
+        return torch.from_numpy(self.first[place.recording] + place.start)
+
+    def scaled(self, flat: Tensor) -> Tensor:
+        """Scaled windows (B, C, S, T) at some positions."""
+        return self.preprocess.scaled(self.runs[:, :, flat].permute(2, 0, 1, 3))
+
+    def present(self, flat: Tensor) -> NDArray[np.bool_]:
+        """Whether some sensor has at least half of its samples in the window, (B,)."""
+        there = ~torch.isnan(self.runs[:, :, flat]).any(0)
+        return (there.float().mean(2) >= 0.5).any(0).numpy()

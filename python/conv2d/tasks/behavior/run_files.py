@@ -1,0 +1,110 @@
+"""The behaviour task's files in a run directory, written and read back."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from conv2d.errors import DataError
+from conv2d.files import read_json, write_json
+from conv2d.metrics.core import MetricsCalculator
+from conv2d.models.conv2d_fsq import Architecture, Conv2dFSQ
+from conv2d.tasks.behavior.corpus import Selection
+from conv2d.tasks.behavior.decoding import Decoding
+from conv2d.tasks.behavior.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from conv2d.tasks.behavior.task import BehaviorTask
+
+MODEL_FORMAT = "conv2d-model/1"
+LABELS_FORMAT = "conv2d-labels/1"
+
+
+def save_run_files(task: "BehaviorTask", folder: Path, network: nn.Module, preprocess: Preprocess) -> dict[str, object]:
+    """Write weights, architecture, preprocessing, decoders, calibration, labels and out-of-fold predictions."""
+    assert isinstance(network, Conv2dFSQ)
+    assert task.decoding is not None  # fit() has run
+    save_file(
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "model.safetensors"
+    )
+    write_json(
+        folder / "model.json",
+        {
+            "format": MODEL_FORMAT,
+            "task": task.name,
+            "name": task.config.model.name,
+            "architecture": network.architecture.to_dict(),
+            "parameters": sum(weight.numel() for weight in network.parameters()),
+            "subjects": list(preprocess.subjects),
+        },
+    )
+    write_json(folder / "preprocess.json", preprocess.to_dict())
+    write_json(folder / "hsmm.json", task.decoding.decoders_to_dict())
+    write_json(folder / "calibration.json", task.decoding.calibration_to_dict())
+    write_json(folder / "label_map.json", {"format": LABELS_FORMAT, "classes": list(task.classes)})
+    return _inner_predictions(task, folder)
+
+
+def _inner_predictions(task: "BehaviorTask", folder: Path) -> dict[str, object]:
+    """Write what each window got from an inner network that had not seen its subject; return its figures."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    assert task.decoding is not None
+    kept = [(fold, scores) for fold, scores in enumerate(task.out_of_fold, 1) if len(scores.place)]
+    place = [scores.place for _, scores in kept]
+    recordings = task.corpus.recordings
+    numbers = np.concatenate([p.recording for p in place])
+    start = np.concatenate([p.start for p in place])
+    label = np.concatenate([p.label for p in place])
+    has_data = np.concatenate([scores.has_data for _, scores in kept])
+    proba = task.decoding.calibrate(np.concatenate([scores.logits for _, scores in kept]), has_data)
+    evaluated = (label >= 0) & (start % task.data.hop == 0)
+    classes = np.array([*task.classes, None], dtype=object)
+    columns: dict[str, Any] = {
+        "recording": pa.array([recordings[n].name for n in numbers], pa.string()),
+        "subject": pa.array([recordings[n].subject for n in numbers], pa.string()),
+        "inner_fold": pa.array(np.repeat([fold for fold, _ in kept], [len(p) for p in place])),
+        "start_s": pa.array([float(recordings[n].time_s[s]) for n, s in zip(numbers, start, strict=True)]),
+        "evaluated": pa.array(evaluated),
+        "truth": pa.array(classes[label], pa.string()),
+    }
+    columns |= {f"p_{name}": pa.array(proba[:, k]) for k, name in enumerate(task.classes)}
+    pq.write_table(pa.table(columns), folder / "inner_predictions.parquet")
+    metrics = MetricsCalculator(task.classes).compute_all(
+        label[evaluated], proba[evaluated].argmax(1), proba[evaluated]
+    )
+    return {"inner_out_of_fold": metrics.to_dict()}
+
+
+def read_network(folder: Path) -> Conv2dFSQ:
+    """Build the network of a run and load its weights; DataError where files are damaged or of another version."""
+    described = read_json(folder / "model.json")
+    if described.get("format") != MODEL_FORMAT:
+        raise DataError(
+            f"E-RUN-002: model.json has format {described.get('format')!r}, this version reads {MODEL_FORMAT!r}; "
+            "train again or use the version that wrote it"
+        )
+    stored = described["architecture"]
+    levels = None if stored["levels"] is None else tuple(stored["levels"])
+    network = Conv2dFSQ(Architecture(**{**stored, "levels": levels}))
+    try:
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    except Exception as error:  # safetensors has an error type of its own for each defect
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"E-RUN-001: {folder / 'model.safetensors'} does not fit model.json ({reason}); copy the run again"
+        ) from error
+    return network.eval()
+
+
+def read_selection(folder: Path, preprocess: Preprocess) -> Selection:
+    """Sensors, channels and classes of a run."""
+    return Selection(preprocess.sensors, preprocess.channels, tuple(read_json(folder / "label_map.json")["classes"]))
+
+
+def read_decoding(folder: Path) -> Decoding:
+    """Calibration and decoders of a run."""
+    return Decoding.from_dicts(read_json(folder / "calibration.json"), read_json(folder / "hsmm.json"))

@@ -1,0 +1,178 @@
+"""The behaviour task as the engine sees it: windows in, a network, calibration and decoders out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from conv2d.config import Config
+from conv2d.data.inner_split import inner_split
+from conv2d.data.meta import in_words
+from conv2d.errors import DataError
+from conv2d.metrics.classification import macro_f1, nll
+from conv2d.models.conv2d_fsq import Architecture, Conv2dFSQ
+from conv2d.tasks.behavior.corpus import Corpus, Place
+from conv2d.tasks.behavior.decoding import Decoding, fit_decoding
+from conv2d.tasks.behavior.inference import Scores, infer
+from conv2d.tasks.behavior.preprocess import Preprocess, WindowReader, fit_preprocess, network_channels
+from conv2d.tasks.behavior.source import BehaviorSource, class_chance
+
+
+class BehaviorTask:
+    """Answers ``conv2d.training.task.Task``; a part of the training data is a ``Place``.
+
+    Raises
+    ------
+    DataError
+        No labelled window; fewer than two classes among the labelled windows.
+    """
+
+    name = "behavior"
+
+    def __init__(self, config: Config, corpus: Corpus) -> None:
+        self.config, self.data, self.settings = config, config.data, config.training
+        self.classes = corpus.selection.classes
+        hop = self.settings.train_hop or max(1, self.data.window_size // 32)
+        labelled = corpus.windows(self.data.hop, self.data.label_rule, labelled=True)
+        check_labels(labelled.label, self.classes, corpus)
+        # A subject without a labelled window teaches nothing, and must not enter the scale either.
+        self.corpus = corpus.of(corpus.subject_of(labelled).tolist())
+        self.pool = self.corpus.windows(hop, self.data.label_rule, labelled=True)
+        self.warnings: tuple[str, ...] = ()
+        self.chance = class_chance(self.pool.label, len(self.classes), self.settings.class_weights)
+        self.decoding: Decoding | None = None
+        self.out_of_fold: tuple[Scores, ...] = ()
+
+    def whole(self) -> Place:
+        """All labelled windows of the dense pool."""
+        return self.pool
+
+    def inner_parts(self) -> Sequence[tuple[Place, Place]]:
+        """Inner folds: dense labelled windows to train on, and all frames of what is held out."""
+        split = inner_split(
+            self.corpus.subject_of(self.pool),
+            self.pool.label,
+            self.classes,
+            self.settings.inner_folds,
+            recordings=self.pool.recording.astype(str),
+            starts=self.pool.start,
+            window=self.corpus.window,
+        )
+        self.warnings = split.warnings
+        frames = self.corpus.windows(self.data.decode_hop, self.data.label_rule)
+        held = np.full(len(self.pool), -1)
+        for number, (_, held_out) in enumerate(split.folds):
+            held[held_out] = number
+        fold_of_frame = _fold_of_frames(self.pool, held, frames)
+        return [(self.pool[train], frames[fold_of_frame == n]) for n, (train, _) in enumerate(split.folds)]
+
+    def fit_preprocess(self, part: Place) -> Preprocess:
+        """Scales of the subjects in a part."""
+        return fit_preprocess(self.corpus.of(self.corpus.subject_of(part).tolist()))
+
+    def source(self, part: Place, preprocess: Preprocess, seed: int) -> BehaviorSource:
+        """Augmented windows of a part."""
+        reader = WindowReader(self.corpus, preprocess)
+        return BehaviorSource(reader, part, self.settings, len(self.classes), self.corpus.selection.channels, seed)
+
+    def network(self) -> nn.Module:
+        """A new ``Conv2dFSQ`` as the config describes it."""
+        selection, wanted = self.corpus.selection, self.config.model.architecture
+        quantization = wanted.quantization
+        return Conv2dFSQ(
+            Architecture(
+                channels=network_channels(selection.channels),
+                sensors=len(selection.sensors),
+                window=self.corpus.window,
+                classes=len(self.classes),
+                width=wanted.width,
+                positions=quantization.positions,
+                levels=quantization.levels if quantization.type == "fsq" else None,
+                embedding_dim=quantization.embedding_dim,
+                dropout=wanted.dropout,
+            )
+        )
+
+    def loss(self, network: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy under the drawn class shares, so that the logits themselves stay those of natural shares."""
+        logits = network(inputs).logits
+        drawn = torch.log(torch.from_numpy(self.chance)).to(logits)
+        return cross_entropy(logits + drawn, targets, label_smoothing=self.settings.label_smoothing), logits
+
+    def predict(self, network: nn.Module, preprocess: Preprocess, part: Place) -> Scores:
+        """Logits, codes and margins of frames."""
+        assert isinstance(network, Conv2dFSQ)
+        return infer(network, WindowReader(self.corpus, preprocess), part)
+
+    def score(self, network: nn.Module, preprocess: Preprocess, part: Place) -> dict[str, float]:
+        """Held-out NLL and macro-F1 of the labelled windows at the evaluation hop."""
+        scores = self.predict(network, preprocess, part[self._is_evaluated(part)])
+        label, logits = self.evaluated(scores)
+        if not len(label):
+            return {}
+        proba = np.exp(logits - np.logaddexp.reduce(logits, 1, keepdims=True))
+        return {
+            "held_out_nll": nll(label, proba),
+            "held_out_macro_f1": macro_f1(label, logits.argmax(1), len(self.classes)),
+        }
+
+    def _is_evaluated(self, place: Place) -> NDArray[np.bool_]:
+        kept: NDArray[np.bool_] = (place.label >= 0) & (place.start % self.data.hop == 0)
+        return kept
+
+    def evaluated(self, scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Labels and logits of the labelled windows that the evaluation hop keeps."""
+        keep = self._is_evaluated(scores.place) & scores.has_data
+        return scores.place.label[keep], scores.logits[keep]
+
+    def fit_decoding(self, out_of_fold: Sequence[Scores]) -> None:
+        """Temperature and decoders on out-of-fold scores; durations and transitions from the training labels."""
+        self.out_of_fold = tuple(out_of_fold)
+        windows = [self.evaluated(scores) for scores in out_of_fold]
+        label = self.corpus.windows(self.data.hop, self.data.label_rule, labelled=True).label
+        share = np.bincount(label, minlength=len(self.classes)) + 0.5  # a class may have no window at this hop
+        self.decoding = fit_decoding(self.config, self.corpus, out_of_fold, windows, share / share.sum())
+
+    def save(self, folder: Path, network: nn.Module, preprocess: Preprocess) -> dict[str, object]:
+        """Write the task's files of a run directory."""
+        from conv2d.tasks.behavior.run_files import save_run_files
+
+        return save_run_files(self, folder, network, preprocess)
+
+
+def check_labels(label: NDArray[np.int64], classes: Sequence[str], corpus: Corpus) -> None:
+    """Refuse data that nothing can be learned from."""
+    present = np.unique(label)
+    if not len(present):
+        raise DataError(
+            f"E-EXP-004: no window of the {len(corpus.recordings)} recordings has a label of "
+            f"{in_words(list(classes))}; check data.classes, data.label_rule and the label column"
+        )
+    if len(present) < 2:
+        raise DataError(
+            f"E-EXP-005: every labelled window is {classes[present[0]]}, expected two classes or more; "
+            "add recordings of another class or change data.classes"
+        )
+
+
+def _fold_of_frames(pool: Place, held: NDArray[np.int64], frames: Place) -> NDArray[np.int64]:
+    """Fold in which each frame is unseen, (N,); -1 for one that lies across two folds.
+
+    A frame belongs to the fold of the pool windows before and after it; where a split by time puts these into two
+    folds, the frame shares samples with both.
+    """
+    fold = np.full(len(frames), -1)
+    for number in np.unique(frames.recording):
+        mine, near = np.flatnonzero(frames.recording == number), np.flatnonzero(pool.recording == number)
+        if not len(near):
+            continue  # no labelled window: nothing to calibrate or tune on
+        after = np.searchsorted(pool.start[near], frames.start[mine])
+        right = held[near[np.minimum(after, len(near) - 1)]]
+        exact = pool.start[near[np.minimum(after, len(near) - 1)]] == frames.start[mine]
+        left = np.where(exact, right, held[near[np.maximum(after - 1, 0)]])
+        fold[mine] = np.where(left == right, left, -1)
+    return fold

@@ -1,0 +1,80 @@
+"""Frames decoded: calibrated probabilities, filtered and smoothed posteriors, timelines in samples and seconds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conv2d.data import Recording
+from conv2d.metrics.segments import runs
+from conv2d.tasks.behavior.decoding import Decoding
+from conv2d.tasks.behavior.frames import Frames, frame_of_sample
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of one label; ``start_s`` and ``end_s`` in the recording's own time, ``confidence`` in 0 .. 1."""
+
+    label: int
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """All that is known of one recording after decoding.
+
+    ``proba`` (N, K): each window alone, calibrated. ``filtered`` (N, K): given the past only. ``smoothed`` (N, K):
+    given the whole recording. ``decoded``: labels (N,) of every decoder by name. ``to_sample`` (n,): the frame of each
+    sample.
+    """
+
+    recording: Recording
+    frames: Frames
+    proba: FloatArray
+    filtered: FloatArray
+    smoothed: FloatArray
+    decoded: dict[str, NDArray[np.int64]]
+    decoder: str
+    to_sample: NDArray[np.int64]
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """Label of each frame, (N,), by the experiment's own decoder."""
+        return self.decoded[self.decoder]
+
+    def sample_labels(self, decoder: str) -> NDArray[np.int64]:
+        """Label of each sample, (n,), by one of the decoders."""
+        return self.decoded[decoder][self.to_sample]
+
+    def segments(self) -> list[Segment]:
+        """The timeline of the experiment's own decoder; confidence is the mean smoothed posterior of the label."""
+        time, rate = self.recording.time_s, self.recording.rate_hz
+        sample_label = self.sample_labels(self.decoder)
+        posterior = self.smoothed[self.to_sample, sample_label]
+        ends = np.append(time[1:], time[-1] + 1 / rate)
+        return [
+            Segment(int(label), float(time[a]), float(ends[b - 1]), float(np.clip(posterior[a:b].mean(), 0, 1)))
+            for label, a, b in runs(sample_label)
+        ]
+
+
+def decode(recording: Recording, frames: Frames, decoding: Decoding, hop: int) -> Result:
+    """Decode a recording's frames; stretches on both sides of a gap of the clock are decoded apart."""
+    proba = decoding.calibrate(frames.logits, frames.has_data)
+    log_proba = np.log(np.maximum(proba, 1e-12))
+    filtered, smoothed = np.empty_like(proba), np.empty_like(proba)
+    decoded = {name: np.empty(len(frames), np.int64) for name in decoding.decoders}
+    for piece in frames.pieces(hop):
+        scores, has_data = log_proba[piece], frames.has_data[piece]
+        posterior = decoding.posterior
+        filtered[piece] = posterior.filter(scores, has_data)
+        smoothed[piece] = posterior.smooth(scores, has_data)
+        for name in decoding.decoders:
+            decoded[name][piece] = decoding.decode(name, scores, has_data)
+    return Result(
+        recording, frames, proba, filtered, smoothed, decoded, decoding.name, frame_of_sample(frames, recording)
+    )

@@ -1,0 +1,72 @@
+"""Copies of signal across a split, found wherever they lie."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conv2d.errors import DataError
+from conv2d.evaluation.duplicates import windows_with_copies
+
+
+def signal(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(2, 2, n)).astype(np.float32)
+
+
+def brute_force(train: np.ndarray, test: np.ndarray, length: int) -> list[bool]:
+    t = train.shape[3]
+    seen = {window[..., a : a + length].tobytes() for window in train for a in range(t - length + 1)}
+    return [any(window[..., a : a + length].tobytes() in seen for a in range(t - length + 1)) for window in test]
+
+
+@given(offset=st.integers(0, 24), copied=st.integers(0, 24), length=st.integers(2, 24), seed=st.integers(0, 10**6))
+def test_equals_brute_force_for_any_offset_and_length(offset: int, copied: int, length: int, seed: int) -> None:
+    train = np.stack([signal(24, seed), signal(24, seed + 1)])
+    test = np.stack([signal(24, seed + 2), signal(24, seed + 3)])
+    copied = min(copied, 24 - offset)
+    test[1, ..., 24 - copied :] = train[0, ..., offset : offset + copied]
+    assert windows_with_copies(train, test, length).tolist() == brute_force(train, test, length)
+
+
+def test_one_differing_channel_is_no_copy() -> None:
+    train = signal(30, 0)[None]
+    test = train.copy()
+    test[0, 1, 1] += 1e-3
+    assert not windows_with_copies(train, test, 8).any()
+    assert windows_with_copies(train, train, 30).all()
+
+
+def test_stuck_missing_and_constant_sensors_do_not_count() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.full((3, 1, 1, 40), 9.81, np.float32)
+    gone = np.full((3, 1, 1, 40), np.nan, np.float32)
+    step = flat.copy()
+    step[..., 20:] = 9.83
+    for still in (flat, gone, step):
+        assert not windows_with_copies(still, still, 16).any()
+    half = np.concatenate([gone, rng.normal(size=(3, 1, 1, 40)).astype(np.float32)], axis=2)
+    assert windows_with_copies(half, half[1:2], 16).all(), "the sensor that is there is compared"
+
+
+def test_the_kind_of_nan_and_of_zero_does_not_hide_a_copy() -> None:
+    train = signal(20, 0)[None]
+    train[0, 0, 0, 3:6] = np.nan
+    train[0, 1, 0, 8] = 0.0
+    test = train.copy()
+    test[0, 0, 0, 3:6] = -np.float32(np.nan)
+    test[0, 1, 0, 8] = -0.0
+    assert windows_with_copies(train, test, 20).all()
+
+
+def test_single_samples_can_be_compared() -> None:
+    train, test = signal(10, 0)[None], signal(10, 1)[None]
+    assert not windows_with_copies(train, test, 1).any()
+    test[..., 4] = train[..., 9]
+    assert windows_with_copies(train, test, 1).all()
+
+
+def test_what_does_not_fit_is_said() -> None:
+    with pytest.raises(DataError, match="E-EVAL-111"):
+        windows_with_copies(np.zeros((1, 2, 1, 8)), np.zeros((1, 3, 1, 8)), 4)
+    with pytest.raises(DataError, match="E-EVAL-112: copies of 9 samples were asked for in windows of 8"):
+        windows_with_copies(np.zeros((1, 2, 1, 8)), np.zeros((1, 2, 1, 8)), 9)
