@@ -83,9 +83,9 @@ class RandomKernelTransform:
             rows = np.flatnonzero(combination == dilation)
             examples, place = np.unique(chosen[rows], return_inverse=True)
             responses = _Responses(_standardise(windows[examples], centre, scale), int(dilation))
-            for row, which in zip(rows, place, strict=True):
-                response = unbiased._response(responses, int(row))[:, which]
-                biases[first[row] : first[row + 1]] = np.quantile(response, quantiles[first[row] : first[row + 1]])
+            for at, which in zip(rows, place, strict=True):
+                response = unbiased._response(responses, int(at))[:, which]
+                biases[first[at] : first[at + 1]] = np.quantile(response, quantiles[first[at] : first[at + 1]])
         return cls(unbiased.shape, centre, scale, combination, channels, biases, first)
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:

@@ -1,0 +1,45 @@
+"""Hidden Markov model: the HSMM's special case in which a class's law of duration is geometric.
+
+Source: Rabiner, "A tutorial on hidden Markov models", 1989.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from conv2d.temporal.model import SegmentModel
+from conv2d.temporal.statistics import OPEN, SegmentStatistics
+
+
+@dataclass(eq=False)
+class HMM(SegmentModel):
+    """A timeline as a Markov chain over frames: the same interface as HSMM, one number for each class's durations.
+
+    The chance to leave a class in a frame is the number of segments seen to end there over the frames at risk, with
+    half an end added (Jeffreys), so that recordings of one label each give a model that stays. A segment without a
+    seen end counts as time at risk only. Runs in the native core as durations of one frame with
+    self-transitions, O(T K^2).
+
+    Args: as for :class:`~conv2d.temporal.hsmm.HSMM`, without those of durations. ``censoring`` makes no difference
+    here (a geometric law has no memory) and is kept for the shared interface.
+
+    Example:
+        >>> model = HMM(n_states=2, frame_s=0.5).fit([[0] * 8 + [1] * 4 + [0] * 9 + [1] * 5])
+        >>> model.log_durations_.shape
+        (2, 1)
+    """
+
+    KIND: ClassVar[str] = "hmm"
+
+    def _fit_dynamics(self, seen: SegmentStatistics) -> None:
+        leave = np.full(self.n_states, 0.0)
+        for state in range(self.n_states):
+            low, high, _ = seen.of_state(state)
+            ended = high < OPEN
+            # An interval counts as its middle. A geometric law has no memory, so an unseen start does not matter.
+            risk = low[~ended].sum() + (low[ended] + high[ended]).sum() / 2
+            leave[state] = (ended.sum() + 0.5) / (risk + 1)
+        self.log_durations_ = np.zeros((self.n_states, 1))
+        self.log_initial_ = self._log_initial(seen)
+        self.log_transitions_ = self._log_transitions(seen, 1 - np.clip(leave, 1e-6, 0.5))
