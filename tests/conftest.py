@@ -43,7 +43,12 @@ def small_config(simulated_dataset: Dataset) -> Config:
         {
             "name": "small",
             "data": {"name": simulated_dataset.meta.name, "sampling_rate": 50, "window_size": 64, "decode_hop": 8},
-            "model": {"architecture": {"width": 12, "quantization": {"positions": 8, "embedding_dim": 16}}},
+            "model": {
+                "architecture": {
+                    "width": 12,
+                    "quantization": {"levels": [8, 5, 5, 5], "positions": 8, "embedding_dim": 16},
+                }
+            },
             "training": {"epochs": 10, "windows_per_epoch": 768, "inner_folds": 2, "threads": 1},
             "evaluation": {"leak_permutations": 20, "folds": 2},
         }

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,40 +39,74 @@ def is_free(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
-@contextmanager
-def folder_aside(path: Path, *, mark: str, keep: bool = False) -> Iterator[Path]:
-    """Give a folder ``<path>.partial`` to write into, and put it in the place of ``path`` at the end.
+def refuse_foreign(path: Path, *, mark: str) -> None:
+    """Refuse an output folder that may not be made or replaced: to be asked before the work, not after it.
 
-    A folder that stands there is replaced only when it is empty or holds the file ``mark``, by which it is known to be
-    of the same kind. After an error the folder aside is removed; with ``keep`` it stays, and the next call goes on in
-    it.
+    What stands under the path is replaced when it is an empty folder, or one that holds the file ``mark``, by which it
+    is known to be of the same kind. The working directory is not: a shell would be left in a folder that is gone.
+
+    Raises
+    ------
+    UsageError
+        Something else stands there, or the folder above may not be written to (E-OUT-001).
+    """
+    place = Path(os.path.realpath(path))
+    if Path.cwd().is_relative_to(place):
+        raise UsageError(
+            f"E-OUT-001: {path} is the working directory or holds it, so it is not replaced; choose another --output"
+        )
+    above = next(parent for parent in place.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"E-OUT-001: {path} cannot be made, as {above} is no folder that may be written to; choose another --output"
+        )
+    if not is_free(place) and not (place.is_dir() and (place / mark).is_file()):
+        raise UsageError(
+            f"E-OUT-001: {path} exists and is not a folder with {mark} in it, so it is not replaced; "
+            "choose another --output"
+        )
+
+
+@contextmanager
+def folder_aside(path: Path, *, mark: str, keep: str | None = None) -> Iterator[Path]:
+    """Give a folder to write into, and put it in the place of ``path`` at the end; see `refuse_foreign` for ``mark``.
+
+    The folder is ``<path>.writing``, removed after an error. With ``keep`` it is ``<path>.partial``, which stays after
+    an error where something in it matches this pattern, or it was there before: the next call goes on in it.
 
     Raises
     ------
     UsageError
         Something else stands under the path (E-OUT-001), before anything is written.
     """
-    if not is_free(path) and not (path.is_dir() and (path / mark).is_file()):
-        raise UsageError(
-            f"E-OUT-001: {path} exists and is not a folder with {mark} in it, so it is not replaced; "
-            "choose another --output"
-        )
-    aside = path.with_name(path.name + ".partial")
+    refuse_foreign(path, mark=mark)
+    path = Path(os.path.realpath(path))  # a link goes on pointing to the folder, whatever is in it
+    # Two names, so that no result is ever written over a training that can be gone on with.
+    aside = path.with_name(f"{path.name}.{'partial' if keep else 'writing'}")
     if not keep and aside.exists():
         shutil.rmtree(aside)
-    aside.mkdir(parents=True, exist_ok=True)
+    found = aside.exists()
     try:
+        aside.mkdir(parents=True, exist_ok=True)
         yield aside
+        _put(aside, path)
     except BaseException:
-        if not keep:
+        if not keep or not (found or any(aside.glob(keep))):
             shutil.rmtree(aside, ignore_errors=True)
         raise
-    _put(aside, path)
 
 
 def _put(aside: Path, path: Path) -> None:
-    old = path.with_name(path.name + ".replaced")
-    if path.exists():
-        os.replace(path, old)
-    os.replace(aside, path)
-    shutil.rmtree(old, ignore_errors=True)
+    if not path.exists():
+        os.replace(aside, path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f"{path.name}.replaced-", dir=path.parent))
+    try:
+        os.replace(path, old / path.name)
+        try:
+            os.replace(aside, path)
+        except BaseException:
+            os.replace(old / path.name, path)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

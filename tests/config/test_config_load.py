@@ -71,14 +71,14 @@ def in_architecture(text):
             in_architecture("quantization: {levels: [255, 255, 255, 255, 255, 255, 255, 255]}"),
             "model.architecture.quantization.levels make 1.79e+19 codes, more than 2^63 - 1; use fewer or smaller",
         ),
-        (in_architecture("quantization: {embedding_dim: 3}"), "embedding_dim is 3, less than the 4 levels"),
+        (in_architecture("quantization: {embedding_dim: 3}"), "embedding_dim is 3, less than the 5 levels"),
         (
             in_architecture("clustering:\n      type: gmm\n      min_clusters: 3"),
             "x.yaml:6: model.architecture.clustering.type is 'gmm', but clustering is not part of this version",
         ),
         (in_architecture("temporal: {window_size: 6}"), "window_size is 6; expected an odd number"),
         (in_architecture("temporal: {min_dwell: 6, min_dwell_s: 3}"), "min_dwell_s stands beside min_dwell; give the"),
-        (in_architecture("temporal: {min_dwell: null}"), "min_dwell is null and so is min_dwell_s; give one of them"),
+        (in_architecture("quantization: {positions: 200}"), "positions is 200, more than the"),
         (
             in_architecture("temporal: {max_duration_s: 1, min_dwell_s: 3}"),
             "max_duration_s is 1, less than min_dwell_s",

@@ -444,7 +444,7 @@ def test_a_recording_that_lies_alone_needs_no_label(folder):
     rewrite_parquet(folder, drop=["label"])
     path = folder / "recordings" / "r1.parquet"
     how = {"sensors": ["neck"], "channels": ["acc_x"], "rate_hz": 50.0, "known_classes": ["a"]}
-    recording = read_recording(path, label_required=False, **how)
+    recording = read_recording(path, **(how | {"known_classes": None}))
     assert (recording.name, set(recording.labels.tolist())) == ("r1", {-1})
     with pytest.raises(DataError, match="has no column label"):
         read_recording(path, **how)

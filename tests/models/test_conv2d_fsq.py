@@ -2,26 +2,56 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
+from conv2d.errors import UsageError
 from conv2d.models.conv2d_fsq import Architecture, Conv2dFSQ
 
 
 @pytest.mark.parametrize("levels", [(8, 6, 5), None])
 @pytest.mark.parametrize(
-    ("channels", "sensors", "window"), [(9, 2, 100), (6, 1, 128), (1, 1, 8), (3, 5, 37), (4, 16, 300)]
+    ("channels", "sensors", "window", "positions"),
+    [(9, 2, 100, 12), (6, 1, 128, 16), (1, 1, 8, 1), (3, 5, 37, 4), (4, 16, 300, 37), (9, 2, 100, 25)],
 )
-def test_shapes(channels: int, sensors: int, window: int, levels: tuple[int, ...] | None) -> None:
-    architecture = Architecture(channels, sensors, window, classes=4, positions=8, levels=levels)
+def test_shapes(channels: int, sensors: int, window: int, positions: int, levels: tuple[int, ...] | None) -> None:
+    architecture = Architecture(channels, sensors, window, classes=4, positions=positions, levels=levels)
     output = Conv2dFSQ(architecture).eval()(torch.randn(3, channels, sensors, window))
     assert output.logits.shape == (3, 4)
     assert output.embedding.shape == (3, architecture.embedding_dim)
-    assert output.features.shape[::2] == (3, 8)
+    assert output.features.shape[::2] == (3, positions)
     if levels is None:
         assert output.projection is None
     else:
         assert output.projection is not None
-        assert output.projection.shape == (3, len(levels), 8)
+        assert output.projection.shape == (3, len(levels), positions)
+
+
+@given(st.integers(4, 400), st.integers(1, 100))
+def test_as_many_positions_as_asked_for_or_a_sentence(window: int, positions: int) -> None:
+    architecture = Architecture(1, 1, window, classes=2, width=4, positions=positions)
+    if positions > -(-window // 4):
+        with pytest.raises(UsageError, match=f"{positions} codes were asked for in windows of {window} samples"):
+            Conv2dFSQ(architecture)
+        return
+    network = Conv2dFSQ(architecture).eval()
+    assert network(torch.randn(1, 1, 1, window)).projection.shape[2] == positions
+    # Every column of the encoder is looked at: a change anywhere in the window reaches the pooled features.
+    columns = -(-window // 4)
+    stride = columns // positions
+    assert network.encoder.pool.kernel_size[1] + (positions - 1) * stride == columns
+
+
+def test_the_encoder_exports_with_the_operators_of_a_compiler() -> None:
+    network = Conv2dFSQ(Architecture(9, 2, 100, 3, positions=12)).eval()
+    part = nn.Sequential(network.encoder, network.project)
+    program = torch.export.export(part, (torch.randn(1, 9, 2, 100),))
+    used = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert used == {
+        "aten.conv2d.default", "aten.conv1d.default", "aten.batch_norm.default", "aten.relu.default",
+        "aten.avg_pool2d.default", "aten.squeeze.dim",
+    }  # fmt: skip
 
 
 def test_the_default_is_small() -> None:
@@ -31,7 +61,7 @@ def test_the_default_is_small() -> None:
 
 def test_up_to_the_projection_there_is_only_what_a_hailo_8_takes() -> None:
     network = Conv2dFSQ(Architecture(9, 2, 100, 12))
-    allowed = nn.Conv2d | nn.Conv1d | nn.BatchNorm2d | nn.BatchNorm1d | nn.ReLU | nn.AdaptiveAvgPool2d | nn.Sequential
+    allowed = nn.Conv2d | nn.Conv1d | nn.BatchNorm2d | nn.BatchNorm1d | nn.ReLU | nn.AvgPool2d | nn.Sequential
     for part in (*network.encoder.modules(), *network.project.modules()):
         assert part is network.encoder or isinstance(part, allowed), part
 

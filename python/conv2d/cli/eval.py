@@ -36,7 +36,7 @@ def evaluate(
         raise UsageError("neither a run nor --config was given; give the run directory, or the experiment it came from")
     settings = load_config(config, []) if config is not None else None
     place = run or (settings.output if settings is not None else Path())
-    target = output or Path("reports") / (settings.name if settings is not None else place.name)
+    target = output or Path("reports") / (settings.name if settings is not None else place.resolve().name)
     with progress(json=json) as shown:
         metrics = evaluate_run(place, data, split, target, shown, predictions=save_predictions)
     if json:

@@ -22,11 +22,14 @@ def run(
     import conv2d
     from conv2d.evaluation.apply import apply_run
 
-    target = output or Path("timelines") / recording.stem
+    target = output or Path("timelines") / recording.resolve().stem
     with progress(json=json) as shown:
         summary = apply_run(conv2d.load(run), recording, target, shown)
     if json:
         print_json(summary)
         return
-    print(f"{summary['segments']} segments in {summary['seconds']:.1f} s of {summary['recordings']} recordings")
+    what = "simulated recordings" if summary["simulated"] else "recordings"
+    print(f"{summary['segments']} segments in {summary['seconds']:.1f} s of {summary['recordings']} {what}")
+    if summary["too_short"]:
+        print(f"shorter than a window, so left out: {', '.join(summary['too_short'])}")
     print(f"segments.csv, predictions.parquet and pictures written to {target}")

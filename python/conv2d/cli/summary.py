@@ -23,5 +23,8 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
         sample, segment = levels["sample"], levels["segment"]
         rows.append([name + mark, sample["accuracy"], sample["macro_f1"], *(segment[key] for key in TIMELINE)])
     print_table([f"timelines{simulated}, * used", *columns], rows)
+    chosen = metrics["headline"]
+    shown = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in chosen.values())
+    print("  ".join(f"{key} {text}" for key, text in zip(chosen, shown, strict=True)))
     summary = metrics["summary"]
     print(f"worst subject: {summary['worst_subject']}, window macro-F1 {summary['worst_subject_macro_f1']:.3f}")

@@ -42,6 +42,6 @@ def train(
     if json:
         print_json({"run": str(place), "inner_out_of_fold": figures, "data": metrics["data"], "defaults": list(notes)})
         return
-    simulated = " (simulated data)" if settings.data.simulate is not None else ""
+    simulated = " (simulated data)" if metrics["data"]["simulated"] else ""
     print_table(["inner folds, windows" + simulated, *figures], [[settings.name, *figures.values()]])
     print(f"run written to {place}")

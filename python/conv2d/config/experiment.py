@@ -110,10 +110,10 @@ class Training(Block):
     weight_decay: float = Field(default=0.01, ge=0, le=1)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    class_weights: Literal["none", "balanced", "sqrt"] = "sqrt"
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    class_weights: Literal["none", "balanced", "sqrt"] = "balanced"
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = 0.995
     augmentation: Augmentation = Augmentation()
-    inner_folds: int = Field(default=4, ge=2, le=20)
+    inner_folds: int = Field(default=3, ge=2, le=20)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
 
@@ -131,7 +131,7 @@ class Evaluation(Block):
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1), AfterValidator(distinct), Listed] = (
         "accuracy", "macro_f1", "ece", "coverage", "motif_count",
     )  # fmt: skip
-    leak_permutations: int = Field(default=100, ge=1, le=100_000)
+    leak_permutations: int = Field(default=100, ge=20, le=100_000)
     baselines: Annotated[tuple[Baseline, ...], AfterValidator(distinct), Listed] = (
         "majority", "random_kernels", "forest",
     )  # fmt: skip
@@ -151,11 +151,27 @@ class Config(Block):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_output(cls, values: Any) -> Any:
-        return {"output": f"runs/{values.get('name')}", **values} if isinstance(values, dict) else values
+    def _fill(cls, values: Any) -> Any:
+        """Fill in what depends on another block: where the run goes, and a code for every eighth of a window."""
+        if not isinstance(values, dict):
+            return values
+        values = {"output": f"runs/{values.get('name')}", **values}
+        window = _block(values.get("data")).get("window_size")
+        model = _block(values.get("model", {}))
+        architecture = _block(model.get("architecture", {}))
+        quantization = _block(architecture.get("quantization", {}))
+        written = [values.get("model", {}), model.get("architecture", {}), architecture.get("quantization", {})]
+        if isinstance(window, int) and window >= 8 and all(isinstance(block, dict) for block in written):
+            quantization = {"positions": min(window // 8, 256), **quantization}
+            values["model"] = {**model, "architecture": {**architecture, "quantization": quantization}}
+        return values
 
     @model_validator(mode="after")
     def _pool_fits(self) -> "Config":
+        positions, columns = self.model.architecture.quantization.positions, -(-self.data.window_size // 4)
+        if positions > columns:
+            message = f"is {positions}, more than the {columns} columns that windows of {self.data.window_size} leave"
+            raise fault("model.architecture.quantization.positions", message)
         if (self.training.train_hop or 1) > self.data.window_size:
             message = f"is {self.training.train_hop}, more than data.window_size ({self.data.window_size})"
             raise fault("training.train_hop", message)
@@ -175,6 +191,11 @@ class Config(Block):
         """
         values = self.model_dump(mode="json", exclude={"output": True, "data": {"path"}})
         return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _block(value: Any) -> dict[str, Any]:
+    """A block as it was written; anything else than a block is left for the validation to refuse."""
+    return value if isinstance(value, dict) else {}
 
 
 def nearest_divisor(number: int, target: float) -> int:

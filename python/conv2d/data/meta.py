@@ -10,6 +10,7 @@ from typing import Any
 from conv2d.errors import DataError
 
 FORMAT = "conv2d-dataset/1"
+SIMULATED = "simulated by conv2d"  # the citation of simulated data, by which they are known
 RATE_TOLERANCE = 0.02  # relative; clocks of cheap loggers drift by less, a wrong rate is off by far more
 BASE_COLUMNS = ("recording", "subject", "n_rows", "rate_hz")
 _KNOWN_KEYS = (
@@ -43,6 +44,11 @@ class DatasetMeta:
     def columns(self) -> tuple[str, ...]:
         """The signal columns of every recording, ``<sensor>/<channel>``, sensor by sensor."""
         return tuple(f"{s}/{c}" for s in self.sensors for c in self.channels)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this package has simulated the recordings, by what the data set says of itself."""
+        return self.citation == SIMULATED
 
     def to_yaml(self) -> str:
         """The text of ``dataset.yaml``; `read_meta` gives the same object back."""

@@ -18,12 +18,11 @@ def read_recording(
     sensors: Sequence[str],
     channels: Sequence[str],
     rate_hz: float,
-    known_classes: Sequence[str],
+    known_classes: Sequence[str] | None,
     classes: Sequence[str] | None = None,
     name: str | None = None,
     subject: str = "",
     meta: Mapping[str, str] | None = None,
-    label_required: bool = True,
 ) -> Recording:
     """Read one recording's file of a dataset folder, or one that lies alone.
 
@@ -37,12 +36,11 @@ def read_recording(
         Declared samples per second; the median step of ``time_s`` may differ by 2 %.
     known_classes
         Every label that the file may hold; another one is an error. Null and the empty text mean "not annotated".
+        None where labels are not needed: the column may be absent, and a label that is not among ``classes`` is -1.
     classes
         The classes that label integers index, by default ``known_classes``; known labels outside become -1.
     name, subject, meta
         What to call it; ``name`` is the file's stem by default.
-    label_required
-        False to read a file without label column as wholly unlabelled.
 
     Raises
     ------
@@ -53,9 +51,9 @@ def read_recording(
     Cost: one pass over the columns read; 800,000 rows of 6 channels take about 0.3 s from a warm disk cache.
     """
     name = path.stem if name is None else name
-    classes = tuple(known_classes if classes is None else classes)
+    classes = tuple((known_classes or ()) if classes is None else classes)
     signals = [f"{s}/{c}" for s in sensors for c in channels]
-    table = _open_table(path, name, signals, label_required)
+    table = _open_table(path, name, signals, label_required=known_classes is not None)
     time_s = _numbers(table, "time_s", name).astype(np.float64, copy=False)
     n = len(time_s)
     check_time(time_s, rate_hz, name)
@@ -75,7 +73,7 @@ def read_recording(
     )
 
 
-def _open_table(path: Path, name: str, signals: Sequence[str], label_required: bool) -> Any:
+def _open_table(path: Path, name: str, signals: Sequence[str], *, label_required: bool) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -188,7 +186,7 @@ def _check_values(samples: NDArray[np.float32], sensors: Sequence[str], channels
         )
 
 
-def _labels(column: Any, known: Sequence[str], classes: Sequence[str], name: str) -> NDArray[np.int64]:
+def _labels(column: Any, known: Sequence[str] | None, classes: Sequence[str], name: str) -> NDArray[np.int64]:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as types
@@ -204,7 +202,7 @@ def _labels(column: Any, known: Sequence[str], classes: Sequence[str], name: str
             )
         column = column.dictionary_encode()
     index = {label: i for i, label in enumerate(classes)}
-    allowed = {"", *known}
+    allowed = {"", *(known or ())}
     labels = np.full(n, -1, np.int64)
     at = 0
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
@@ -213,7 +211,7 @@ def _labels(column: Any, known: Sequence[str], classes: Sequence[str], name: str
         lookup = np.array([index.get(w, -1) for w in words] + [-1], np.int64)
         for code, word in enumerate(words):
             # A dictionary may hold words that no row uses; only what stands in a row counts.
-            if word is not None and word not in allowed and (codes == code).any():
+            if known is not None and word is not None and word not in allowed and (codes == code).any():
                 row = at + int(np.argmax(codes == code))
                 raise DataError(
                     f"E-DATA-010: recording {name} has label {word!r} in row {row}, dataset.yaml names "

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from conv2d.data.behavior_laws import BEHAVIORS, DURATIONS, MOTIONS, TRANSITIONS
 from conv2d.data.dataset import Dataset
-from conv2d.data.meta import DatasetMeta
+from conv2d.data.meta import SIMULATED, DatasetMeta
 from conv2d.data.recording import Recording
 from conv2d.data.writer import write_dataset
 from conv2d.errors import UsageError
@@ -107,7 +107,7 @@ def simulate_dataset(
         classes=BEHAVIORS,
         units={"acc": "m/s^2, gravity included", "gyr": "rad/s", "mag": "microtesla"},
         licence="CC0 1.0; simulated",
-        citation="simulated by conv2d",
+        citation=SIMULATED,
         notes=(
             f"simulated with seed {seed}, {n_subjects} subjects, {minutes} minutes each",
             "the true duration and transition laws stand in conv2d.data.behavior_laws",

@@ -192,7 +192,7 @@ def save_baselines(path: str | Path, baselines: Mapping[str, Baseline]) -> None:
 
     Raises UsageError for a baseline that cannot be stored.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors: dict[str, NDArray[np.generic]] = {}
     for name, baseline in baselines.items():
@@ -206,7 +206,8 @@ def save_baselines(path: str | Path, baselines: Mapping[str, Baseline]) -> None:
     path = Path(path)
     aside = path.with_name(f"{path.name}.partial")
     try:
-        save_file(tensors, aside, metadata={"format": BASELINE_FORMAT, "names": ",".join(baselines)})
+        # One entry only: safetensors writes several in an order that changes from call to call.
+        aside.write_bytes(save(tensors, metadata={"format": BASELINE_FORMAT}))
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
@@ -231,7 +232,8 @@ def load_baselines(path: str | Path) -> dict[str, Majority | RandomKernelClassif
             f"E-EVAL-107: {path} is not a readable safetensors file ({error}), expected baselines in the format "
             f"{BASELINE_FORMAT}; copy the run again"
         ) from error
-    names = metadata.get("names", "").split(",")
+    stored = {key.partition("/")[0] for key in tensors}
+    names = [*(name for name in STORED_BASELINES if name in stored), *sorted(stored - set(STORED_BASELINES))]
     if metadata.get("format") != BASELINE_FORMAT or not set(names) <= set(_FROM_STATE):
         raise DataError(
             f"E-EVAL-108: {path} has the format {metadata.get('format')!r} with baselines {names}, expected "

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from conv2d.data.meta import in_words
 from conv2d.data.splits import Fold, grouped_k_fold
-from conv2d.evaluation.experiment import Experiment, with_seed
+from conv2d.evaluation.experiment import Experiment, is_simulated, with_seed
 from conv2d.evaluation.holdout import data_block
 from conv2d.evaluation.leak_audit import LeakAudit, audit_leaks
-from conv2d.evaluation.outputs import write_outputs
+from conv2d.evaluation.outputs import REPORT, write_outputs
 from conv2d.evaluation.training import fit_run_baselines, labelled_windows, model_of
+from conv2d.files import refuse_foreign
 from conv2d.logging.progress import Progress
 from conv2d.metrics.core import MetricsCalculator
 from conv2d.tasks.behavior.corpus import Corpus, read_corpus, select
-from conv2d.tasks.behavior.measures import block, measure, spread
+from conv2d.tasks.behavior.measures import NOT_APPLICABLE, block, measure, spread
 from conv2d.tasks.behavior.task import BehaviorTask, check_labels
 from conv2d.tasks.behavior.timeline import Result
 from conv2d.training.fit import fit
@@ -60,7 +61,9 @@ def cross_validate(
         The leak audit of a fold failed.
     """
     config = experiment.config
+    refuse_foreign(output, mark=REPORT)
     seeds = tuple(seeds) if seeds else (config.seed,)
+    experiments = [with_seed_of(experiment, seed) for seed in seeds]
     selection = select(config.data, experiment.dataset)
     with progress.task("reading recordings", 1):
         corpus = read_corpus(config, experiment.dataset, selection)
@@ -69,7 +72,9 @@ def cross_validate(
     subjects = corpus.subject_of(labelled)
     split = grouped_k_fold(subjects, folds)
     unused = sorted(set(experiment.dataset.subjects) - set(subjects.tolist()))
-    runs = [_one_seed(with_seed_of(experiment, seed), corpus, split, progress) for seed in seeds]
+    if unused:
+        progress.say(f"note: {_in_no_fold(unused)}")
+    runs = [_one_seed(one, corpus, split, progress) for one in experiments]
     pooled = runs[0]
     levels = _levels(experiment)
     measured = [_measure(run, experiment, selection.classes, levels) for run in runs]
@@ -80,10 +85,11 @@ def cross_validate(
     }
     metrics["cross_validation"] = {
         "folds": pooled.folds,
-        "over_folds": _spreads([fold["level"] for fold in pooled.folds]),
+        "over_folds": {**_spreads([fold["level"] for fold in pooled.folds]), "codes": _code_spreads(pooled.folds)},
         "seeds": list(seeds),
         "over_seeds": _spreads([run["level"] for run in measured]),
         "subjects_without_labelled_windows": unused,
+        "warnings": list(dict.fromkeys(pooled.warnings)),
     }
     metrics["leak_audit"] = {
         "passed": all(audit.passed for audit in pooled.audits),
@@ -94,6 +100,7 @@ def cross_validate(
         config,
         experiment.dataset.sha256(),
         seeds[0],
+        simulated=is_simulated(experiment.dataset),
         command="crossval",
         folds=folds,
         data_name=experiment.dataset.meta.name,
@@ -101,11 +108,15 @@ def cross_validate(
     )
     notes = [f"{folds}-fold cross-validation by subject: each subject is predicted by a model that has not seen it."]
     if unused:
-        notes.append(f"Without a labelled window, so in no fold: {in_words(unused)}.")
-    notes += list(dict.fromkeys(pooled.warnings))
+        notes.append(f"{_in_no_fold(unused)}.")
+    notes += metrics["cross_validation"]["warnings"]
     with progress.task("report", 1):
         write_outputs(output, config, selection.classes, pooled.results, metrics, notes)
     return metrics
+
+
+def _in_no_fold(subjects: Sequence[str]) -> str:
+    return f"{in_words(subjects)}: no labelled window of the config's classes, so in no fold"
 
 
 def with_seed_of(experiment: Experiment, seed: int) -> Experiment:
@@ -123,9 +134,7 @@ def _one_seed(experiment: Experiment, corpus: Corpus, split: Sequence[Fold], pro
         fitted = fit(task, config.training, seed=config.seed, progress=progress)
         model = model_of(task, fitted)
         results = model.apply(test)
-        figures = measure(
-            results, hop=config.data.hop, rule=config.data.label_rule, classes=classes, levels=model.levels
-        )
+        figures = measure(results, hop=config.data.hop, classes=classes, levels=model.levels)
         with progress.task("baselines and leak audit", 1):
             windows, labels, subjects, _ = labelled_windows(test, model.preprocess, config)
             baselines = fit_run_baselines(
@@ -151,8 +160,12 @@ def _one_seed(experiment: Experiment, corpus: Corpus, split: Sequence[Fold], pro
         pooled.labels.append(labels)
         pooled.results += results
         pooled.audits.append(audit)
+        for warning in task.warnings:
+            progress.say(f"note: {warning}")
         pooled.warnings += task.warnings
-        pooled.folds.append({"fold": number, "test": list(fold.test), "level": figures["level"]})
+        pooled.folds.append(
+            {"fold": number, "test": list(fold.test), "level": figures["level"], "codes": figures["codes"]}
+        )
         window, segment = figures["level"]["window"], figures["level"]["segment"]
         progress.say(
             f"fold {number}: window macro-F1 {window['macro_f1']:.3f}, NLL {window['nll']:.3f}, "
@@ -165,7 +178,7 @@ def _measure(
     run: _Pooled, experiment: Experiment, classes: Sequence[str], levels: Sequence[int] | None
 ) -> dict[str, Any]:
     data = experiment.config.data
-    return measure(run.results, hop=data.hop, rule=data.label_rule, classes=classes, levels=levels)
+    return measure(run.results, hop=data.hop, classes=classes, levels=levels)
 
 
 def _baseline_block(labels: NDArray[np.int64], proba: NDArray[np.float64], classes: Sequence[str]) -> dict[str, Any]:
@@ -176,6 +189,13 @@ def _spreads(levels: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         name: {key: spread(level[name][key] for level in levels) for key in keys} for name, keys in HEADLINE.items()
     }
+
+
+def _code_spreads(folds: Sequence[dict[str, Any]]) -> dict[str, Any] | str:
+    """Of the code book of each fold by itself; the pooled block counts them all as one."""
+    if not isinstance(folds[0]["codes"], dict):
+        return NOT_APPLICABLE
+    return {key: spread(fold["codes"][key] for fold in folds) for key in ("usage", "perplexity")}
 
 
 def _levels(experiment: Experiment) -> tuple[int, ...] | None:

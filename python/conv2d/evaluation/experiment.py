@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from conv2d.config import Config, apply_overrides, default_config, load_config
 from conv2d.data import Dataset
 from conv2d.data.meta import in_words
 from conv2d.data.simulate import simulate_dataset
 from conv2d.data.splits import subjects_by_split
 from conv2d.errors import ConfigError, DataError, UsageError
+from conv2d.tasks.behavior.corpus import Corpus
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,8 @@ class Experiment:
         return tuple(sorted(marked))
 
     def training_subjects(self) -> tuple[str, ...]:
-        """All subjects but those marked ``test``; DataError where none is left."""
+        """All subjects but those marked ``test``; DataError where none is left, or one to be left out is not there."""
+        _check_test_subjects(self.config, self.dataset)
         subjects = tuple(s for s in self.dataset.subjects if s not in set(self.marked("test")))
         if not subjects:
             raise DataError(
@@ -77,9 +81,7 @@ def open_experiment(config: Config, data: Path | None, notes: Sequence[str] = ()
     place = data if data is not None else config.data.path
     if place is None:
         raise ConfigError(f"experiment {config.name} names no data (data.path), and --data was not given; give one")
-    dataset = Dataset.open(place)
-    _check_test_subjects(config, dataset)
-    yield Experiment(config, dataset, tuple(notes))
+    yield Experiment(config, Dataset.open(place), tuple(notes))
 
 
 def simulate(config: Config, folder: Path) -> Dataset:
@@ -95,26 +97,29 @@ def simulate(config: Config, folder: Path) -> Dataset:
     )
 
 
+def is_simulated(dataset: Dataset) -> bool:
+    """Whether recordings are simulated by this package, by what the data set says of itself."""
+    return dataset.meta.simulated
+
+
 def with_seed(config: Config, seed: int | None) -> Config:
     """The config under another seed."""
     return config if seed is None else apply_overrides(config, [f"seed={seed}"])
 
 
 def _check_test_subjects(config: Config, dataset: Dataset) -> None:
-    """A config that marks subjects none of which is there is most likely meant for another data set."""
-    asked = config.data.test_subjects
-    if asked and not set(asked) & set(dataset.subjects) and dataset.meta.name == config.data.name:
+    """A name that is not there would leave the subject that was meant among those to train on."""
+    unknown = [name for name in config.data.test_subjects if name not in dataset.subjects]
+    if unknown and dataset.meta.name == config.data.name:
         raise DataError(
-            f"E-EXP-008: data.test_subjects names {in_words(list(asked))}, data set {dataset.meta.name} has "
+            f"E-EXP-008: data.test_subjects names {in_words(unknown)}, data set {dataset.meta.name} has "
             f"{in_words(list(dataset.subjects))}; correct the list"
         )
 
 
-def recording_hashes(dataset: Dataset, subjects: Sequence[str]) -> dict[str, str]:
-    """Content hash of each recording's file, by name: by it a copy under another subject's name is known again."""
-    wanted, hashes = set(subjects), {}
-    for row in dataset.table:
-        if row.subject in wanted:
-            with dataset.recording_path(row.recording).open("rb") as file:
-                hashes[row.recording] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+def recording_hashes(corpus: Corpus) -> dict[str, str]:
+    """Hash of each recording's samples, by name: by it a copy is known again under another name and in another file."""
+    return {
+        recording.name: hashlib.sha256(np.nan_to_num(recording.samples).tobytes()).hexdigest()
+        for recording in corpus.recordings
+    }

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from conv2d.data import Dataset
 from conv2d.data.meta import in_words
-from conv2d.data.windows import label_windows
-from conv2d.errors import DataError, GateFailed
+from conv2d.errors import DataError, GateFailed, UsageError
 from conv2d.evaluation.baselines import load_baselines
-from conv2d.evaluation.experiment import Experiment, open_experiment, recording_hashes
-from conv2d.evaluation.outputs import write_outputs
+from conv2d.evaluation.experiment import Experiment, is_simulated, open_experiment, recording_hashes
+from conv2d.evaluation.outputs import REPORT, write_outputs
 from conv2d.evaluation.training import labelled_windows
+from conv2d.files import refuse_foreign
 from conv2d.logging.progress import Progress
 from conv2d.metrics.core import MetricsCalculator
 from conv2d.tasks.behavior.corpus import Corpus
@@ -39,19 +37,30 @@ def evaluate_run(
     """
     facts = check_run(run)
     model = BehaviorModel.load(run)
+    refuse_foreign(output, mark=REPORT)
     with open_experiment(model.config, data) as experiment:
+        if data is None and experiment.dataset.meta.name != facts["data_name"]:
+            raise UsageError(
+                f"E-EVAL-004: {run} was trained on data set {facts['data_name']}, its config leads to "
+                f"{experiment.dataset.meta.name}; say with --data what to evaluate on"
+            )
         subjects = experiment.split_subjects(split)
-        refuse_seen(facts, experiment.dataset, subjects)
+        _refuse_seen(facts, experiment.dataset, subjects)
         with progress.task("reading recordings", 1):
             corpus = model.read(experiment.dataset, subjects)
-        _refuse_unlabelled(model, corpus, experiment.dataset)
+        _refuse_copies(facts, corpus)
+        if not len(corpus.windows(model.config.data.hop, model.config.data.label_rule, labelled=True)):
+            raise DataError(
+                f"E-EVAL-003: no window of {experiment.dataset.meta.name} has a label of "
+                f"{in_words(list(model.classes))}, expected some to compare with; use conv2d run for recordings "
+                "without labels"
+            )
         with progress.task("decoding", 1):
             results = model.apply(corpus)
         config = model.config
         metrics = measure(
             results,
             hop=config.data.hop,
-            rule=config.data.label_rule,
             classes=model.classes,
             levels=model.levels,
         )
@@ -67,6 +76,7 @@ def evaluate_run(
             config,
             experiment.dataset.sha256(),
             config.seed,
+            simulated=is_simulated(experiment.dataset),
             command="eval",
             split=split,
             data_name=experiment.dataset.meta.name,
@@ -80,20 +90,23 @@ def evaluate_run(
     return metrics
 
 
-def refuse_seen(facts: dict[str, Any], dataset: Dataset, subjects: Sequence[str]) -> None:
-    """Refuse what the run has seen: a subject of the same data set, or a copy of a recording under any name."""
-    same_set = facts["data_name"] == dataset.meta.name
-    seen = sorted(set(subjects) & set(facts["subjects"])) if same_set else []
-    known = set(facts["recordings"].values())
-    copies = sorted(name for name, digest in recording_hashes(dataset, subjects).items() if digest in known)
+def _refuse_seen(facts: dict[str, Any], dataset: Dataset, subjects: Sequence[str]) -> None:
+    """Refuse subjects that the run has seen; a name in another data set is another subject."""
+    seen = sorted(set(subjects) & set(facts["subjects"])) if facts["data_name"] == dataset.meta.name else []
     if seen:
         raise GateFailed(
             f"E-EVAL-001: subject {in_words(seen)} was seen in training, expected only subjects that were not; "
             "use --split test, or data of other subjects"
         )
+
+
+def _refuse_copies(facts: dict[str, Any], corpus: Corpus) -> None:
+    """Refuse recordings that the run has seen, whatever they and their subjects are called now."""
+    known = set(facts["recordings"].values())
+    copies = sorted(name for name, digest in recording_hashes(corpus).items() if digest in known)
     if copies:
         raise GateFailed(
-            f"E-EVAL-002: recording {in_words(copies)} is byte for byte one that the run was trained on, expected "
+            f"E-EVAL-002: recording {in_words(copies)} is sample for sample one that the run was trained on, expected "
             "other recordings; leave it out"
         )
 
@@ -117,15 +130,3 @@ def data_block(experiment: Experiment, corpus: Corpus) -> dict[str, Any]:
         "interpolated_share": corpus.interpolated_share,
         "missing_share": corpus.missing_share,
     }
-
-
-def _refuse_unlabelled(model: BehaviorModel, corpus: Corpus, dataset: Dataset) -> None:
-    data = model.config.data
-    for recording in corpus.recordings:
-        starts = np.arange(0, recording.n_samples - corpus.window + 1, data.hop)
-        if (label_windows(recording.labels, starts, corpus.window, data.label_rule)[0] >= 0).any():
-            return
-    raise DataError(
-        f"E-EVAL-003: no window of {dataset.meta.name} has a label of {in_words(list(model.classes))}, expected some "
-        "to compare with; use conv2d run for recordings without labels"
-    )

@@ -9,7 +9,7 @@ import numpy as np
 from conv2d.config import Config
 from conv2d.evaluation.report import write_report
 from conv2d.files import folder_aside, write_json
-from conv2d.metrics.segments import runs
+from conv2d.tasks.behavior.measures import headline
 from conv2d.tasks.behavior.tables import write_predictions, write_segments
 from conv2d.tasks.behavior.timeline import Result
 from conv2d.viz.classification import confusion_figure, reliability_figure
@@ -20,7 +20,7 @@ from conv2d.viz.timeline import timeline_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS = "metrics.json"
+REPORT = "report.html"  # by it a results folder is known: a run has a metrics.json too, and must not be replaced
 WORST_TIMELINES = 3  # recordings drawn in the report, of the worst subjects
 
 
@@ -35,12 +35,13 @@ def write_outputs(
     predictions: bool = True,
 ) -> None:
     """Write the folder aside and rename it; an earlier results folder under the same name is replaced."""
-    with folder_aside(output, mark=METRICS) as aside:
+    metrics["headline"] = headline(metrics, config.evaluation.metrics)
+    with folder_aside(output, mark=REPORT) as aside:
         if predictions:
             write_predictions(aside / "predictions.parquet", results, classes)
         write_segments(aside / "segments.csv", results, classes)
         write_report(
-            aside / "report.html",
+            aside / REPORT,
             title=f"{config.name}: {metrics['provenance']['command']}",
             metrics=metrics,
             figures=_figures(metrics, results, classes),
@@ -49,7 +50,7 @@ def write_outputs(
             provenance=metrics["provenance"],
             simulated=bool(metrics["provenance"]["simulated"]),
         )
-        write_json(aside / METRICS, metrics)
+        write_json(aside / "metrics.json", metrics)
 
 
 def timeline_of(result: Result, classes: Sequence[str], *, title: str | None = None) -> "Figure":
@@ -57,8 +58,7 @@ def timeline_of(result: Result, classes: Sequence[str], *, title: str | None = N
     recording = result.recording
     truth = None
     if (recording.labels >= 0).any():
-        ends = np.append(recording.time_s[1:], recording.time_s[-1] + 1 / recording.rate_hz)
-        truth = [(recording.time_s[a], ends[b - 1], k) for k, a, b in runs(recording.labels) if k >= 0]
+        truth = [(start_s, end_s, k) for k, _, _, start_s, end_s in result.spans(recording.labels) if k >= 0]
     return timeline_figure(
         recording.time_s,
         recording.samples,

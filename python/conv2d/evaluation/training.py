@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from conv2d.config import Config
 from conv2d.data.meta import in_words
-from conv2d.errors import DataError, UsageError
+from conv2d.errors import UsageError
 from conv2d.evaluation.baselines import Baseline, fit_baselines, save_baselines
-from conv2d.evaluation.experiment import Experiment, recording_hashes
+from conv2d.evaluation.experiment import Experiment, is_simulated, recording_hashes
 from conv2d.files import folder_aside, is_free, read_json, write_json
 from conv2d.logging.counters import count
 from conv2d.logging.progress import Progress
@@ -21,7 +21,7 @@ from conv2d.tasks.behavior.corpus import Corpus, Place, read_corpus, select
 from conv2d.tasks.behavior.model import BehaviorModel
 from conv2d.tasks.behavior.preprocess import Preprocess, WindowReader
 from conv2d.tasks.behavior.task import BehaviorTask
-from conv2d.training.engine import HistoryRow
+from conv2d.training.engine import CHECKPOINT, HistoryRow
 from conv2d.training.fit import Fitted, fit
 from conv2d.training.provenance import provenance
 from conv2d.training.run_directory import FORMAT, MARK, write_history
@@ -34,7 +34,7 @@ REQUEST = "request.json"  # what a stopped training was asked for, so that only 
 def train_run(experiment: Experiment, output: Path, progress: Progress) -> dict[str, Any]:
     """Train on the subjects that are not marked ``test`` and write the run directory; returns its metrics.
 
-    A training that is stopped leaves ``<output>.partial``; the same call goes on there. O(epochs) in time.
+    A training that is stopped after an epoch leaves ``<output>.partial``; the same call goes on there. O(epochs).
 
     Raises
     ------
@@ -51,7 +51,7 @@ def train_run(experiment: Experiment, output: Path, progress: Progress) -> dict[
     corpus = read_training_corpus(experiment)
     task = BehaviorTask(config, corpus)
     data_sha256 = experiment.dataset.sha256()
-    with folder_aside(output, mark=MARK, keep=True) as aside:
+    with folder_aside(output, mark=MARK, keep=f"{CHECKPOINTS}/*/{CHECKPOINT}") as aside:
         _same_request(aside, {"config_sha256": config.sha256(), "data_sha256": data_sha256})
         logger = setup_logging(name="conv2d", output_file=aside / "log.jsonl")
         bind_run(config_hash=config.sha256(), seed=config.seed, data_hash=data_sha256, levels=_levels(config))
@@ -66,19 +66,20 @@ def train_run(experiment: Experiment, output: Path, progress: Progress) -> dict[
             metrics = _write(experiment, task, fitted, aside)
             logger.info("trained", parameters=sum(p.numel() for p in fitted.network.parameters()), **_headline(metrics))
             log_counters()
-            shutil.rmtree(aside / CHECKPOINTS)
-            (aside / REQUEST).unlink()
             facts = provenance(
                 config,
                 data_sha256,
                 config.seed,
+                simulated=is_simulated(experiment.dataset),
                 format=FORMAT,
                 data_name=experiment.dataset.meta.name,
                 subjects=list(task.corpus.subjects),
-                recordings=recording_hashes(experiment.dataset, task.corpus.subjects),
+                recordings=recording_hashes(task.corpus),
                 warnings=list(task.warnings),
             )
+            shutil.rmtree(aside / CHECKPOINTS)
             write_json(aside / MARK, facts)
+            (aside / REQUEST).unlink()
     return metrics
 
 
@@ -94,7 +95,8 @@ def model_of(task: BehaviorTask, fitted: Fitted[Preprocess]) -> BehaviorModel:
 
     assert isinstance(fitted.network, Conv2dFSQ)
     assert task.decoding is not None
-    return BehaviorModel(task.config, task.corpus.selection, fitted.network, fitted.preprocess, task.decoding)
+    parts = (fitted.network, task.corpus.subjects, fitted.preprocess, task.decoding)
+    return BehaviorModel(task.config, task.corpus.selection, *parts)
 
 
 def labelled_windows(
@@ -109,9 +111,10 @@ def labelled_windows(
 def fit_run_baselines(
     names: tuple[str, ...], corpus: Corpus, preprocess: Preprocess, config: Config, classes: int
 ) -> dict[str, Baseline]:
-    """Fit baselines on training windows; kernels are left out where the window is shorter than a kernel."""
+    """Fit baselines on training windows: the majority always, kernels where the window is as long as a kernel."""
     windows, labels, subjects, _ = labelled_windows(corpus, preprocess, config)
-    chosen = [name for name in names if name != "random_kernels" or corpus.window >= KERNEL_LENGTH]
+    wanted = dict.fromkeys(("majority", *names))
+    chosen = [name for name in wanted if name != "random_kernels" or corpus.window >= KERNEL_LENGTH]
     return fit_baselines(
         chosen, windows, labels, classes, config.seed, channels=corpus.selection.channels, groups=subjects
     )
@@ -127,6 +130,8 @@ def _write(experiment: Experiment, task: BehaviorTask, fitted: Fitted[Preprocess
     write_history(folder / "history.csv", fitted.history)
     history_figure(_curves(fitted.history), path=folder / "history.png", title=config.name)
     metrics["data"] = {
+        "name": experiment.dataset.meta.name,
+        "simulated": is_simulated(experiment.dataset),
         "recordings": len(task.corpus.recordings),
         "subjects": len(task.corpus.subjects),
         "subject_names": list(task.corpus.subjects),
@@ -176,15 +181,13 @@ def unused_subjects(experiment: Experiment, used: tuple[str, ...]) -> str | None
 
 
 def _same_request(aside: Path, request: dict[str, str]) -> None:
-    if (aside / REQUEST).is_file():
-        try:
-            known = read_json(aside / REQUEST)
-        except DataError:
-            known = {}
-        if known != request:
+    """Refuse to go on in a folder that holds another training, or none; where no epoch was reached yet, begin anew."""
+    if any(aside.iterdir()):
+        known = read_json(aside / REQUEST) if (aside / REQUEST).is_file() else None
+        if known is None or (known != request and any(aside.glob(f"{CHECKPOINTS}/*/{CHECKPOINT}"))):
+            what = "a training that was stopped and was of another config, seed or data set" if known else "other files"
             raise UsageError(
-                f"E-OUT-003: {aside} holds a training that was stopped and was of another config, seed or data set; "
-                "call it again as it was, remove the folder, or choose another --output"
+                f"E-OUT-003: {aside} holds {what}; call the training again as it was, remove the folder, or choose "
+                "another --output"
             )
-    else:
-        write_json(aside / REQUEST, request)
+    write_json(aside / REQUEST, request)

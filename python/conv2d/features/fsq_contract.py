@@ -33,9 +33,9 @@ def encode_fsq(
     """Encode windows (B, C, S, T) float32, in the data's own units, with a trained model.
 
     Returns an object with ``codes`` (B, P) int32 (int64 where a code book has more than 2^31 - 1 codes), ``features``
-    (B, P * d) float32, the dequantised codes, and ``embeddings`` (B, ``embedding_dim``) float32. The same input gives
-    the same codes. ``levels`` and ``embedding_dim``, where given, must be those of the model: they say what the caller
-    counts on.
+    (B, d * P) float32, the dequantised codes with all positions of the first dimension first, and ``embeddings``
+    (B, ``embedding_dim``) float32. The same input gives the same codes. ``levels`` and ``embedding_dim``, where given,
+    must be those of the model: they say what the caller counts on.
 
     Raises
     ------

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from conv2d.errors import UsageError
 from conv2d.models.quantizers import FSQ
 
 
@@ -20,7 +21,7 @@ class Architecture:
     classes: int
     width: int = 32
     positions: int = 16
-    levels: tuple[int, ...] | None = (8, 5, 5, 5)
+    levels: tuple[int, ...] | None = (8, 8, 5, 5, 5)
     embedding_dim: int = 64
     dropout: float = 0.3
 
@@ -45,6 +46,11 @@ def _convolution(inside: int, outside: int, kernel: tuple[int, int], stride: int
     return nn.Sequential(layer, nn.BatchNorm2d(outside), nn.ReLU())
 
 
+def _halved(length: int) -> int:
+    """Length after a convolution with stride 2 whose padding keeps the ends."""
+    return (length - 1) // 2 + 1
+
+
 class Encoder(nn.Module):
     """(B, C, S, T) -> (B, F, P): per sensor over time, then across sensors, then pooled to P positions."""
 
@@ -59,7 +65,15 @@ class Encoder(nn.Module):
             _convolution(2 * width, self.outside, (sensors, 1)),
             _convolution(self.outside, self.outside, (1, 3)),
         )
-        self.pool = nn.AdaptiveAvgPool2d((1, architecture.positions))
+        columns = _halved(_halved(architecture.window))
+        if architecture.positions > columns:
+            raise UsageError(
+                f"E-MODEL-001: {architecture.positions} codes were asked for in windows of {architecture.window} "
+                f"samples, which leave {columns} columns; set model.architecture.quantization.positions to that or less"
+            )
+        # A fixed window and stride: adaptive pooling does not export where the columns do not divide evenly.
+        stride = columns // architecture.positions
+        self.pool = nn.AvgPool2d((1, columns - (architecture.positions - 1) * stride), (1, stride))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of each position, never negative."""

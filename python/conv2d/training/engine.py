@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import lightning as L
 import numpy as np
@@ -20,9 +21,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from conv2d.config import Training
 from conv2d.errors import UsageError
 from conv2d.logging.progress import Task as ProgressTask
-from conv2d.training.task import WindowSource
+from conv2d.training.task import Loss, WindowSource
 
-Loss = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 HistoryRow = dict[str, float | int | str]
 CHECKPOINT = "last.ckpt"
 
@@ -55,7 +55,8 @@ def optimise(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         callbacks.append(ModelCheckpoint(folder, "last", save_top_k=1, every_n_epochs=1, enable_version_counter=False))
-        resume = str(folder / CHECKPOINT) if (folder / CHECKPOINT).is_file() else None
+        # One that was cut off while it was written is no archive: the stage begins anew and ends with the same weights.
+        resume = str(folder / CHECKPOINT) if is_zipfile(folder / CHECKPOINT) else None
     loader = DataLoader(_Batches(source), sampler=_Draws(source, settings, seed), batch_size=None)
     with _quiet_lightning():
         trainer = L.Trainer(
@@ -90,8 +91,7 @@ class _Module(L.LightningModule):
         self.average: AveragedModel | None = None
         if settings.ema is not None:
             # Buffers are averaged too: the running statistics must fit the averaged weights.
-            average = get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
-            self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+            self.average = AveragedModel(network, multi_avg_fn=_average(settings.ema), use_buffers=True)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> dict[str, Tensor]:
         loss, scores = self.loss(self.network, *batch)
@@ -115,6 +115,19 @@ class _Module(L.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _average(decay: float) -> Callable[..., None]:
+    """Exponential averaging that begins with short memories: else a short training would end near where it began.
+
+    Until ``decay`` is reached about half of the steps so far are remembered.
+    """
+
+    def average(averaged: Any, current: Any, count: Tensor) -> None:
+        now = min(decay, (1 + int(count)) / (3 + int(count)))
+        get_ema_multi_avg_fn(now)(averaged, current, count)  # type: ignore[no-untyped-call]
+
+    return average
 
 
 class _Batches(Dataset[tuple[Tensor, Tensor]]):

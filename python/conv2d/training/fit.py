@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -44,14 +45,19 @@ def fit(
     parts = task.inner_parts()
     for number, (train, held_out) in enumerate(parts, 1):
         network, preprocess = _train(
-            task, train, settings, seed + number, f"inner_{number}", history, progress, folder, held_out
+            task, train, settings, _seed(seed, number), f"inner_{number}", history, progress, folder, held_out
         )
         out_of_fold.append(task.predict(network, preprocess, held_out))
-    network, preprocess = _train(task, task.whole(), settings, seed, "final", history, progress, folder, None)
+    network, preprocess = _train(task, task.whole(), settings, _seed(seed, 0), "final", history, progress, folder, None)
     with progress.task("decoders", 1) as step:
         task.fit_decoding(out_of_fold)
         step.advance(1)
     return Fitted(network, preprocess, history)
+
+
+def _seed(seed: int, number: int) -> int:
+    """A seed of its own for each network, shared with no network of another seed."""
+    return int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
 
 
 def _train(
@@ -75,7 +81,7 @@ def _train(
         history += optimise(
             network,
             task.source(part, preprocess, seed),
-            task.loss,
+            task.loss(part),
             settings,
             seed=seed,
             stage=stage,

@@ -11,7 +11,7 @@ from conv2d.config import Config
 PACKAGES = ("numpy", "torch", "lightning", "scikit-learn", "pyarrow")
 
 
-def provenance(config: Config, data_sha256: str, seed: int, **further: Any) -> dict[str, Any]:
+def provenance(config: Config, data_sha256: str, seed: int, *, simulated: bool, **further: Any) -> dict[str, Any]:
     """Facts to be stored beside a result; holds no time, so that equal runs have equal files."""
     return {
         "conv2d": conv2d.__version__,
@@ -21,7 +21,7 @@ def provenance(config: Config, data_sha256: str, seed: int, **further: Any) -> d
         "python": sys.version.split()[0],
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "machine": {"system": platform.system(), "processor": platform.machine()},
-        "simulated": config.data.simulate is not None,
+        "simulated": simulated,
         **further,
     }
 

@@ -1,12 +1,15 @@
 """What the engine asks of a kind of work; ``conv2d.tasks`` holds those that answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+Loss = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Network, inputs and targets to the loss (scalar) and the scores (B, K) it was computed from."""
 
 Part = TypeVar("Part")
 Preprocess = TypeVar("Preprocess")
@@ -50,8 +53,8 @@ class Task(Protocol[Part, Preprocess, Prediction]):
     def network(self) -> nn.Module:
         """A new network; the caller has seeded torch."""
 
-    def loss(self, network: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss (scalar) and the scores (B, K) it was computed from."""
+    def loss(self, part: Part) -> Loss:
+        """The loss of training on a part."""
 
     def predict(self, network: nn.Module, preprocess: Preprocess, part: Part) -> Prediction:
         """What the network says of a part, nothing fitted on top yet."""

@@ -9,17 +9,19 @@ from numpy.typing import NDArray
 
 from conv2d.calibration.temperature import TemperatureScaling
 from conv2d.config import Config
-from conv2d.data.windows import label_windows
 from conv2d.errors import DataError
-from conv2d.tasks.behavior.corpus import Corpus
+from conv2d.tasks.behavior.corpus import Corpus, Place
+from conv2d.tasks.behavior.frames import centre_sample
 from conv2d.tasks.behavior.inference import Scores, to_frames
 from conv2d.temporal.decoders import DecoderSet
 from conv2d.temporal.hmm import HMM
 from conv2d.temporal.hsmm import HSMM
 from conv2d.temporal.median import MedianHysteresisPolicy
+from conv2d.temporal.min_dwell import MinDwell
 from conv2d.temporal.tuning import LabelledSequence, tune_decoders
 
 FORMAT = "conv2d-calibration/1"
+MIN_DWELL, WINDOW_SIZE = 5, 7  # frames of the median policy where the experiment gives none
 FloatArray = NDArray[np.float64]
 
 
@@ -53,6 +55,13 @@ class Decoding:
             return np.full(len(log_proba), int(self.prior.argmax()))
         return decoder.decode(log_proba, has_data).labels
 
+    def shortest_stay(self, name: str) -> int | None:
+        """The shortest segment in frames that a decoder guarantees inside a recording; None without a guarantee."""
+        decoder = self.decoders[name]
+        if isinstance(decoder, MinDwell):
+            return decoder.frames
+        return decoder.min_dwell if isinstance(decoder, MedianHysteresisPolicy) else None
+
     def calibration_to_dict(self) -> dict[str, Any]:
         """``calibration.json``."""
         return {"format": FORMAT, "temperature": self.temperature.to_dict(), "prior": self.prior.tolist()}
@@ -78,13 +87,14 @@ def fit_decoding(
     config: Config,
     corpus: Corpus,
     out_of_fold: Sequence[Scores],
-    evaluated: Sequence[tuple[NDArray[np.int64], FloatArray]],
+    evaluated: Sequence[tuple[NDArray[np.int64], FloatArray, Place]],
     prior: FloatArray,
 ) -> Decoding:
-    """Fit on out-of-fold scores: the temperature on ``evaluated`` (labels, logits), the decoders on all frames."""
-    label = np.concatenate([labels for labels, _ in evaluated])
-    logits = np.concatenate([logits for _, logits in evaluated])
-    temperature = TemperatureScaling().fit(logits, label)
+    """Fit on out-of-fold scores: temperature on ``evaluated`` (labels, logits, windows), decoders on all frames."""
+    label = np.concatenate([labels for labels, _, _ in evaluated])
+    logits = np.concatenate([logits for _, logits, _ in evaluated])
+    subjects = np.concatenate([corpus.subject_of(part) for _, _, part in evaluated])
+    temperature = TemperatureScaling().fit(logits, label, groups=subjects.tolist())
     data, temporal = config.data, config.model.architecture.temporal
     by_name = {recording.name: recording for recording in corpus.recordings}
     sequences = []
@@ -92,7 +102,7 @@ def fit_decoding(
         for frames in to_frames(corpus, scores):
             recording = by_name[frames.recording]
             # A frame stands for its centre, whatever rule the windows are judged by.
-            labels, _ = label_windows(recording.labels, frames.start, frames.window, "centre")
+            labels = recording.labels[centre_sample(recording, frames.start, frames.window)]
             proba = np.where(frames.has_data[:, None], temperature.transform(frames.logits), prior)
             log_proba = np.log(np.maximum(proba, 1e-12))
             sequences += [
@@ -101,6 +111,7 @@ def fit_decoding(
                 if (labels[piece] >= 0).any() and frames.has_data[piece].any()
             ]
     frame_s = data.frame_s
+    dwell, window = temporal.min_dwell_frames(frame_s), temporal.window_frames(frame_s)
     given = None if temporal.emission_weight == "auto" else float(temporal.emission_weight)
     decoders = tune_decoders(
         sequences,
@@ -110,10 +121,8 @@ def fit_decoding(
         max_duration_s=temporal.max_duration_s,
         transitions=temporal.transitions,
         emission_weight=given,
-        mode_window_s=temporal.window_s,
-        min_dwell_s=temporal.min_dwell_s,
-        median_hysteresis=MedianHysteresisPolicy(
-            temporal.min_dwell_frames(frame_s), window_size=temporal.window_frames(frame_s)
-        ),
+        mode_window_s=None if window is None else window * frame_s,
+        min_dwell_s=None if dwell is None else dwell * frame_s,
+        median_hysteresis=MedianHysteresisPolicy(dwell or MIN_DWELL, window_size=window or WINDOW_SIZE),
     )
     return Decoding(temperature, prior, decoders, temporal.type)

@@ -16,9 +16,10 @@ FloatArray = NDArray[np.float64]
 class Frames:
     """Windows of one recording, ascending in time.
 
-    ``start`` (N,) first sample; ``time_s`` (N,) centre; ``logits`` (N, K) before calibration; ``codes`` (N, P) int32
-    or int64 and ``margin`` (N,) float32, both None without quantisation; ``has_data`` (N,) false where too many
-    samples were missing for the network to be believed.
+    ``start`` (N,) first sample, below 0 for a frame that reaches beyond the beginning; ``start_s`` (N,) its time;
+    ``piece`` (N,) number of the stretch between gaps of the clock; ``label`` (N,) of the window, -1 without one;
+    ``logits`` (N, K) before calibration; ``codes`` (N, P) and ``margin`` (N,) float32, both None without quantisation;
+    ``has_data`` (N,) false where too many samples were missing for the network to be believed.
     """
 
     recording: str
@@ -27,6 +28,8 @@ class Frames:
     rate_hz: float
     start: NDArray[np.int64]
     start_s: FloatArray
+    piece: NDArray[np.int64]
+    label: NDArray[np.int64]
     logits: FloatArray
     codes: NDArray[np.int64] | None
     margin: NDArray[np.float32] | None
@@ -46,10 +49,29 @@ class Frames:
         return self.start_s + self.window / self.rate_hz
 
     def pieces(self, hop: int) -> list[slice]:
-        """Stretches of frames without a hole: a gap of the clock leaves out the windows across it."""
-        breaks = np.flatnonzero(np.diff(self.start) != hop) + 1
+        """Runs of frames ``hop`` samples apart on one side of every gap of the clock."""
+        breaks = np.flatnonzero((np.diff(self.start) != hop) | (np.diff(self.piece) != 0)) + 1
         edges = [0, *breaks.tolist(), len(self.start)]
         return [slice(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def piece_of_sample(recording: Recording) -> NDArray[np.int64]:
+    """Number of the stretch between gaps of the clock that each sample lies in, (n,)."""
+    return np.concatenate([[0], np.cumsum(time_gaps(recording.time_s, recording.rate_hz))]).astype(np.int64)
+
+
+def centre_sample(recording: Recording, start: NDArray[np.int64], window: int) -> NDArray[np.int64]:
+    """The sample at the centre of each window, (N,); the label rule ``centre`` looks at this one."""
+    return np.clip(start + window // 2, 0, recording.n_samples - 1)
+
+
+def start_times(recording: Recording, start: NDArray[np.int64], window: int) -> FloatArray:
+    """Time of the first sample of each window; beyond an end as if sampling had gone on there."""
+    time, centre = recording.time_s, centre_sample(recording, start, window)
+    piece = piece_of_sample(recording)
+    inside = np.maximum(start, np.searchsorted(piece, piece[centre]))  # the first sample that is really there
+    times: FloatArray = time[inside] + (start - inside) / recording.rate_hz
+    return times
 
 
 def frame_of_sample(frames: Frames, recording: Recording) -> NDArray[np.int64]:
@@ -64,8 +86,7 @@ def frame_of_sample(frames: Frames, recording: Recording) -> NDArray[np.int64]:
     right = np.clip(np.searchsorted(centre, at), 1, max(len(frames) - 1, 1))
     left = right - 1
     right = np.minimum(right, len(frames) - 1)
-    piece = np.concatenate([[0], np.cumsum(time_gaps(recording.time_s, recording.rate_hz))])
-    here_left = piece[frames.start[left]] == piece
-    here_right = piece[frames.start[right]] == piece
+    piece = piece_of_sample(recording)
+    here_left, here_right = frames.piece[left] == piece, frames.piece[right] == piece
     take_right = np.where(here_left == here_right, np.abs(centre[right] - at) < np.abs(centre[left] - at), here_right)
     return np.where(take_right, right, left)

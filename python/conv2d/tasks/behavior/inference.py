@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from conv2d.models.conv2d_fsq import Conv2dFSQ
 from conv2d.tasks.behavior.corpus import Corpus, Place
-from conv2d.tasks.behavior.frames import Frames
+from conv2d.tasks.behavior.frames import Frames, centre_sample, piece_of_sample, start_times
 from conv2d.tasks.behavior.preprocess import WindowReader
 from conv2d_core import fsq_encode, fsq_margin
 
@@ -72,7 +72,9 @@ def to_frames(corpus: Corpus, scores: Scores) -> list[Frames]:
                 corpus.window,
                 recording.rate_hz,
                 start,
-                recording.time_s[start],
+                start_times(recording, start, corpus.window),
+                piece_of_sample(recording)[centre_sample(recording, start, corpus.window)],
+                scores.place.label[mine],
                 scores.logits[mine],
                 None if scores.codes is None else scores.codes[mine],
                 None if scores.margin is None else scores.margin[mine],

@@ -1,12 +1,11 @@
 """The figures of a set of results at window, sample and segment level, as ``metrics.json`` holds them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.data.windows import label_windows
 from conv2d.metrics.codes import code_usage
 from conv2d.metrics.core import Metrics, MetricsCalculator
 from conv2d.metrics.segments import score_segments
@@ -20,17 +19,18 @@ WINDOW_KEYS = (
 )  # fmt: skip
 SETS = ("coverage", "mean_set_size")  # of conformal sets, which this version does not make
 
+CODES = ("usage", "perplexity")
+
 IntArray = NDArray[np.int64]
 
 
-def window_truth(results: Sequence[Result], hop: int, rule: str) -> tuple[IntArray, NDArray[np.float64], list[str]]:
+def window_truth(results: Sequence[Result], hop: int) -> tuple[IntArray, NDArray[np.float64], list[str]]:
     """Labels (N,), calibrated probabilities (N, K) and subjects of the labelled windows ``hop`` samples apart."""
     labels, proba, subjects = [], [], []
     for result in results:
         frames = result.frames
-        label, _ = label_windows(result.recording.labels, frames.start, frames.window, rule)  # type: ignore[arg-type]
-        keep = (label >= 0) & (frames.start % hop == 0)
-        labels.append(label[keep])
+        keep = (frames.label >= 0) & (frames.start % hop == 0)
+        labels.append(frames.label[keep])
         proba.append(result.proba[keep])
         subjects += [frames.subject] * int(keep.sum())
     return np.concatenate(labels), np.concatenate(proba), subjects
@@ -68,10 +68,10 @@ def codes_block(results: Sequence[Result], levels: Sequence[int] | None) -> dict
 
 
 def measure(
-    results: Sequence[Result], *, hop: int, rule: str, classes: Sequence[str], levels: Sequence[int] | None
+    results: Sequence[Result], *, hop: int, classes: Sequence[str], levels: Sequence[int] | None
 ) -> dict[str, Any]:
     """All blocks but those of baselines and provenance. Needs one labelled window at least. O(samples x decoders)."""
-    truth, proba, subjects = window_truth(results, hop, rule)
+    truth, proba, subjects = window_truth(results, hop)
     decoder = results[0].decoder
     window = MetricsCalculator(classes).compute_all(truth, proba.argmax(1), proba)
     by_subject = per_subject_macro_f1(truth, proba.argmax(1), subjects, len(classes))
@@ -106,6 +106,14 @@ def measure(
         "codes": codes_block(results, levels),
         "latency_ms": NOT_MEASURED,
     }
+
+
+def headline(metrics: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The figures that the experiment asks for by name, from the window level, the segments and the codes."""
+    known = {**metrics["level"]["segment"], **metrics["level"]["window"]}
+    known |= metrics["codes"] if isinstance(metrics["codes"], dict) else dict.fromkeys(CODES, NOT_APPLICABLE)
+    # A motif is a cluster of codes, and nothing is clustered in this version.
+    return {name: NOT_MEASURED if name == "motif_count" else known[name] for name in names}
 
 
 def _reliability(window: Metrics) -> dict[str, list[float]]:

@@ -1,7 +1,8 @@
 """A trained behaviour model: recordings in, codes, probabilities and timelines out."""
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 
 from conv2d.config import Config, load_config
 from conv2d.data import Dataset
-from conv2d.errors import DataError, UsageError
+from conv2d.data.corrections import apply_corrections
+from conv2d.data.meta import read_meta, read_rows
+from conv2d.data.recording_file import read_recording
+from conv2d.errors import ConfigError, DataError, UsageError
 from conv2d.files import read_json
 from conv2d.models.conv2d_fsq import Conv2dFSQ
 from conv2d.tasks.behavior import run_files
-from conv2d.tasks.behavior.corpus import Corpus, Selection, read_corpus
+from conv2d.tasks.behavior.corpus import Corpus, Selection, check_rate, prepare, read_corpus
 from conv2d.tasks.behavior.decoding import Decoding
-from conv2d.tasks.behavior.inference import infer, to_frames
+from conv2d.tasks.behavior.inference import BATCH, infer, to_frames
 from conv2d.tasks.behavior.preprocess import Preprocess, WindowReader
 from conv2d.tasks.behavior.timeline import Result, decode
 from conv2d.training.run_directory import check_run
@@ -27,8 +31,8 @@ from conv2d_core import fsq_encode
 class Encoding:
     """What `BehaviorModel.encode` gives for B windows.
 
-    ``codes`` int32 (int64 beyond 2^31 - 1 codes) (B, P); ``features`` float32 (B, P * d), the dequantised codes;
-    ``embeddings`` float32 (B, E).
+    ``codes`` int32 (int64 beyond 2^31 - 1 codes) (B, P); ``features`` float32 (B, d * P), the dequantised codes, all
+    positions of the first dimension first; ``embeddings`` float32 (B, E).
     """
 
     codes: NDArray[np.integer]
@@ -43,21 +47,31 @@ class BehaviorModel:
     config: Config
     selection: Selection
     network: Conv2dFSQ
+    network_subjects: tuple[str, ...]
     preprocess: Preprocess
     decoding: Decoding
 
     @classmethod
     def load(cls, run: Path) -> "BehaviorModel":
         """Read a run directory; DataError where it is not whole or of an unknown version."""
-        config = load_config(run / "config.yaml", [])
+        try:
+            config = load_config(run / "config.yaml", [])
+        except ConfigError as error:
+            raise DataError(f"E-RUN-006: the config of {run} cannot be read ({error}); copy the run again") from error
         if config.sha256() != check_run(run)["config_sha256"]:
             # half a YAML file is often a whole one: what is cut off would silently take its default
             raise DataError(
                 f"E-RUN-006: {run / 'config.yaml'} is not the config that the run was trained with; copy it again"
             )
-        preprocess = Preprocess.from_dict(read_json(run / "preprocess.json"))
-        selection = run_files.read_selection(run, preprocess)
-        return cls(config, selection, run_files.read_network(run), preprocess, run_files.read_decoding(run))
+        try:
+            preprocess = Preprocess.from_dict(read_json(run / "preprocess.json"))
+            selection = run_files.read_selection(run, preprocess)
+            network, subjects = run_files.read_network(run)
+            return cls(config, selection, network, subjects, preprocess, run_files.read_decoding(run))
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"E-RUN-001: a file of {run} lacks what it should hold ({error}); copy the run again"
+            ) from error
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,8 +80,8 @@ class BehaviorModel:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """Subjects that training has seen, in any of its parts."""
-        return self.preprocess.subjects
+        """Subjects that any part has seen in training."""
+        return tuple(sorted(set().union(*self.fitted().values())))
 
     @property
     def levels(self) -> tuple[int, ...] | None:
@@ -81,21 +95,52 @@ class BehaviorModel:
 
     def fitted(self) -> dict[str, tuple[str, ...]]:
         """The subjects that each fitted part has seen, for the leak audit."""
-        parts = ("network", "preprocess", "calibration", "decoders")
-        return dict.fromkeys(parts, self.subjects)
+        return {
+            "network": self.network_subjects,
+            "preprocess": self.preprocess.subjects,
+            "calibration": self.decoding.temperature.subjects_,
+            "decoders": self.decoding.decoders.subjects,
+        }
 
     def read(self, dataset: Dataset, subjects: Iterable[str] | None = None) -> Corpus:
         """Read recordings as this model needs them; another rate, or sensors that are not there, are a DataError."""
-        return read_corpus(self.config, dataset, self.selection, None if subjects is None else sorted(set(subjects)))
+        chosen = None if subjects is None else sorted(set(subjects))
+        return read_corpus(self.config, dataset, self.selection, chosen, training=False)
 
-    def read_one(self, dataset: Dataset, recording: str) -> Corpus:
-        """Read a single recording; the same checks as for many."""
-        return read_corpus(self.config, dataset, self.selection, recordings=[recording])
+    def read_file(self, path: Path) -> Corpus:
+        """Read one recording's Parquet file, which needs no labels: those that the model does not know are left out.
+
+        Inside a data set folder its row of ``recordings.csv`` says whose it is and which corrections it needs; a file
+        that lies alone is a recording of a subject of its own.
+        """
+        data, selection = self.config.data, self.selection
+        subject, meta, source, simulated = path.stem, dict[str, str](), str(path), False
+        folder = Path(os.path.abspath(path)).parent.parent
+        if Path(os.path.abspath(path)).parent.name == "recordings" and (folder / "recordings.csv").is_file():
+            described = read_meta(folder / "dataset.yaml")
+            check_rate(data, described)
+            source, simulated = described.name, described.simulated
+            row = next((r for r in read_rows(folder / "recordings.csv", described) if r.recording == path.stem), None)
+            if row is not None:
+                subject, meta = row.subject, dict(row.meta)
+        recording = read_recording(
+            path,
+            sensors=selection.sensors,
+            channels=selection.channels,
+            rate_hz=data.sampling_rate,
+            known_classes=None,
+            classes=selection.classes,
+            subject=subject,
+            meta=meta,
+        )
+        known = [correction for correction in data.corrections if correction.where in meta]
+        corpus = prepare(data, selection, [apply_corrections(recording, known)], source)
+        return replace(corpus, simulated=simulated)
 
     def apply(self, corpus: Corpus) -> list[Result]:
         """Frames, probabilities and timelines of every recording of a corpus."""
         reader, hop = WindowReader(corpus, self.preprocess), self.config.data.decode_hop
-        place = corpus.windows(hop, self.config.data.label_rule)
+        place = corpus.frames(hop, self.config.data.label_rule)
         by_name = {recording.name: recording for recording in corpus.recordings}
         frames = to_frames(corpus, infer(self.network, reader, place))
         return [decode(by_name[frame.recording], frame, self.decoding, hop) for frame in frames]
@@ -120,11 +165,14 @@ class BehaviorModel:
             )
         if a.levels is None:
             raise UsageError("E-FSQ-002: the model has no quantisation, so it has no codes; train one with type: fsq")
-        output = self.network(self.preprocess.apply(torch.from_numpy(np.ascontiguousarray(x, np.float32))))
-        assert output.projection is not None  # a.levels is set
+        x = np.ascontiguousarray(x, np.float32)
+        parts = [self._encode(x[at : at + BATCH]) for at in range(0, max(len(x), 1), BATCH)]
+        return Encoding(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _encode(self, x: NDArray[np.float32]) -> tuple[NDArray[np.integer], NDArray[np.float32], NDArray[np.float32]]:
+        a = self.network.architecture
+        output = self.network(self.preprocess.apply(torch.from_numpy(x)))
+        assert a.levels is not None  # the caller has looked
         rows = output.projection.transpose(1, 2).reshape(-1, len(a.levels)).contiguous().numpy()
-        return Encoding(
-            fsq_encode(rows, a.levels).reshape(len(x), a.positions),
-            output.features.flatten(1).numpy(),
-            output.embedding.numpy(),
-        )
+        codes = fsq_encode(rows, a.levels).reshape(len(x), a.positions)
+        return codes, output.features.flatten(1).numpy(), output.embedding.numpy()

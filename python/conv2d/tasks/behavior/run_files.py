@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
-from conv2d.errors import DataError
+from conv2d.errors import DataError, UsageError
 from conv2d.files import read_json, write_json
 from conv2d.metrics.core import MetricsCalculator
 from conv2d.models.conv2d_fsq import Architecture, Conv2dFSQ
 from conv2d.tasks.behavior.corpus import Selection
 from conv2d.tasks.behavior.decoding import Decoding
+from conv2d.tasks.behavior.inference import to_frames
 from conv2d.tasks.behavior.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ def save_run_files(task: "BehaviorTask", folder: Path, network: nn.Module, prepr
     """Write weights, architecture, preprocessing, decoders, calibration, labels and out-of-fold predictions."""
     assert isinstance(network, Conv2dFSQ)
     assert task.decoding is not None  # fit() has run
-    save_file(
-        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "model.safetensors"
-    )
+    # as bytes: the library's own writer makes a file that only its owner can read
+    weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+    (folder / "model.safetensors").write_bytes(weights)
     write_json(
         folder / "model.json",
         {
@@ -37,7 +38,7 @@ def save_run_files(task: "BehaviorTask", folder: Path, network: nn.Module, prepr
             "name": task.config.model.name,
             "architecture": network.architecture.to_dict(),
             "parameters": sum(weight.numel() for weight in network.parameters()),
-            "subjects": list(preprocess.subjects),
+            "subjects": list(task.corpus.subjects),
         },
     )
     write_json(folder / "preprocess.json", preprocess.to_dict())
@@ -53,21 +54,19 @@ def _inner_predictions(task: "BehaviorTask", folder: Path) -> dict[str, object]:
     import pyarrow.parquet as pq
 
     assert task.decoding is not None
-    kept = [(fold, scores) for fold, scores in enumerate(task.out_of_fold, 1) if len(scores.place)]
-    place = [scores.place for _, scores in kept]
-    recordings = task.corpus.recordings
-    numbers = np.concatenate([p.recording for p in place])
-    start = np.concatenate([p.start for p in place])
-    label = np.concatenate([p.label for p in place])
-    has_data = np.concatenate([scores.has_data for _, scores in kept])
-    proba = task.decoding.calibrate(np.concatenate([scores.logits for _, scores in kept]), has_data)
-    evaluated = (label >= 0) & (start % task.data.hop == 0)
+    folds = [(fold, to_frames(task.corpus, scores)) for fold, scores in enumerate(task.out_of_fold, 1)]
+    frames = [frame for _, held_out in folds for frame in held_out]
+    lengths = [len(frame) for frame in frames]
+    label = np.concatenate([frame.label for frame in frames])
+    has_data = np.concatenate([frame.has_data for frame in frames])
+    proba = task.decoding.calibrate(np.concatenate([frame.logits for frame in frames]), has_data)
+    evaluated = (label >= 0) & (np.concatenate([frame.start for frame in frames]) % task.data.hop == 0)
     classes = np.array([*task.classes, None], dtype=object)
     columns: dict[str, Any] = {
-        "recording": pa.array([recordings[n].name for n in numbers], pa.string()),
-        "subject": pa.array([recordings[n].subject for n in numbers], pa.string()),
-        "inner_fold": pa.array(np.repeat([fold for fold, _ in kept], [len(p) for p in place])),
-        "start_s": pa.array([float(recordings[n].time_s[s]) for n, s in zip(numbers, start, strict=True)]),
+        "recording": pa.array(np.repeat([frame.recording for frame in frames], lengths)).cast(pa.string()),
+        "subject": pa.array(np.repeat([frame.subject for frame in frames], lengths)).cast(pa.string()),
+        "inner_fold": pa.array(np.repeat([fold for fold, held_out in folds for _ in held_out], lengths)),
+        "start_s": pa.array(np.concatenate([frame.start_s for frame in frames])),
         "evaluated": pa.array(evaluated),
         "truth": pa.array(classes[label], pa.string()),
     }
@@ -79,8 +78,11 @@ def _inner_predictions(task: "BehaviorTask", folder: Path) -> dict[str, object]:
     return {"inner_out_of_fold": metrics.to_dict()}
 
 
-def read_network(folder: Path) -> Conv2dFSQ:
-    """Build the network of a run and load its weights; DataError where files are damaged or of another version."""
+def read_network(folder: Path) -> tuple[Conv2dFSQ, tuple[str, ...]]:
+    """Build the network of a run with its weights, and name the subjects it has seen.
+
+    DataError where files are damaged or of another version.
+    """
     described = read_json(folder / "model.json")
     if described.get("format") != MODEL_FORMAT:
         raise DataError(
@@ -97,7 +99,7 @@ def read_network(folder: Path) -> Conv2dFSQ:
         raise DataError(
             f"E-RUN-001: {folder / 'model.safetensors'} does not fit model.json ({reason}); copy the run again"
         ) from error
-    return network.eval()
+    return network.eval(), tuple(described["subjects"])
 
 
 def read_selection(folder: Path, preprocess: Preprocess) -> Selection:
@@ -107,4 +109,7 @@ def read_selection(folder: Path, preprocess: Preprocess) -> Selection:
 
 def read_decoding(folder: Path) -> Decoding:
     """Calibration and decoders of a run."""
-    return Decoding.from_dicts(read_json(folder / "calibration.json"), read_json(folder / "hsmm.json"))
+    try:
+        return Decoding.from_dicts(read_json(folder / "calibration.json"), read_json(folder / "hsmm.json"))
+    except UsageError as error:  # what is wrong is a file here, not the call
+        raise DataError(str(error)) from error

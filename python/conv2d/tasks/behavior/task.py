@@ -20,6 +20,7 @@ from conv2d.tasks.behavior.decoding import Decoding, fit_decoding
 from conv2d.tasks.behavior.inference import Scores, infer
 from conv2d.tasks.behavior.preprocess import Preprocess, WindowReader, fit_preprocess, network_channels
 from conv2d.tasks.behavior.source import BehaviorSource, class_chance
+from conv2d.training.task import Loss
 
 
 class BehaviorTask:
@@ -28,7 +29,7 @@ class BehaviorTask:
     Raises
     ------
     DataError
-        No labelled window; fewer than two classes among the labelled windows.
+        No labelled window; fewer than two classes among the labelled windows; a sensor that no recording has.
     """
 
     name = "behavior"
@@ -39,11 +40,11 @@ class BehaviorTask:
         hop = self.settings.train_hop or max(1, self.data.window_size // 32)
         labelled = corpus.windows(self.data.hop, self.data.label_rule, labelled=True)
         check_labels(labelled.label, self.classes, corpus)
+        check_sensors(corpus)
         # A subject without a labelled window teaches nothing, and must not enter the scale either.
         self.corpus = corpus.of(corpus.subject_of(labelled).tolist())
         self.pool = self.corpus.windows(hop, self.data.label_rule, labelled=True)
         self.warnings: tuple[str, ...] = ()
-        self.chance = class_chance(self.pool.label, len(self.classes), self.settings.class_weights)
         self.decoding: Decoding | None = None
         self.out_of_fold: tuple[Scores, ...] = ()
 
@@ -63,7 +64,7 @@ class BehaviorTask:
             window=self.corpus.window,
         )
         self.warnings = split.warnings
-        frames = self.corpus.windows(self.data.decode_hop, self.data.label_rule)
+        frames = self.corpus.frames(self.data.decode_hop, self.data.label_rule)
         held = np.full(len(self.pool), -1)
         for number, (_, held_out) in enumerate(split.folds):
             held[held_out] = number
@@ -97,11 +98,17 @@ class BehaviorTask:
             )
         )
 
-    def loss(self, network: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, part: Place) -> Loss:
         """Cross-entropy under the drawn class shares, so that the logits themselves stay those of natural shares."""
-        logits = network(inputs).logits
-        drawn = torch.log(torch.from_numpy(self.chance)).to(logits)
-        return cross_entropy(logits + drawn, targets, label_smoothing=self.settings.label_smoothing), logits
+        chance = class_chance(part.label, len(self.classes), self.settings.class_weights)
+        log_chance = torch.log(torch.from_numpy(chance)).float()
+
+        def loss(network: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+            logits = network(inputs).logits
+            drawn = logits + log_chance.to(logits.device)
+            return cross_entropy(drawn, targets, label_smoothing=self.settings.label_smoothing), logits
+
+        return loss
 
     def predict(self, network: nn.Module, preprocess: Preprocess, part: Place) -> Scores:
         """Logits, codes and margins of frames."""
@@ -111,7 +118,7 @@ class BehaviorTask:
     def score(self, network: nn.Module, preprocess: Preprocess, part: Place) -> dict[str, float]:
         """Held-out NLL and macro-F1 of the labelled windows at the evaluation hop."""
         scores = self.predict(network, preprocess, part[self._is_evaluated(part)])
-        label, logits = self.evaluated(scores)
+        label, logits, _ = self.evaluated(scores)
         if not len(label):
             return {}
         proba = np.exp(logits - np.logaddexp.reduce(logits, 1, keepdims=True))
@@ -124,10 +131,10 @@ class BehaviorTask:
         kept: NDArray[np.bool_] = (place.label >= 0) & (place.start % self.data.hop == 0)
         return kept
 
-    def evaluated(self, scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Labels and logits of the labelled windows that the evaluation hop keeps."""
+    def evaluated(self, scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.float64], Place]:
+        """Labels, logits and places of the labelled windows that the evaluation hop keeps."""
         keep = self._is_evaluated(scores.place) & scores.has_data
-        return scores.place.label[keep], scores.logits[keep]
+        return scores.place.label[keep], scores.logits[keep], scores.place[keep]
 
     def fit_decoding(self, out_of_fold: Sequence[Scores]) -> None:
         """Temperature and decoders on out-of-fold scores; durations and transitions from the training labels."""
@@ -157,6 +164,16 @@ def check_labels(label: NDArray[np.int64], classes: Sequence[str], corpus: Corpu
             f"E-EXP-005: every labelled window is {classes[present[0]]}, expected two classes or more; "
             "add recordings of another class or change data.classes"
         )
+
+
+def check_sensors(corpus: Corpus) -> None:
+    """Refuse a sensor that no recording has: its scale would be a guess, and data that do have it would be misread."""
+    for s, sensor in enumerate(corpus.selection.sensors):
+        if all(np.isnan(recording.samples[:, s]).all() for recording in corpus.recordings):
+            raise DataError(
+                f"E-EXP-009: sensor {sensor} has no value in any of the {len(corpus.recordings)} recordings to train "
+                "on, expected some; leave it out with data.sensors"
+            )
 
 
 def _fold_of_frames(pool: Place, held: NDArray[np.int64], frames: Place) -> NDArray[np.int64]:

@@ -1,14 +1,15 @@
 """Frames decoded: calibrated probabilities, filtered and smoothed posteriors, timelines in samples and seconds."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.data import Recording
-from conv2d.metrics.segments import runs
 from conv2d.tasks.behavior.decoding import Decoding
 from conv2d.tasks.behavior.frames import Frames, frame_of_sample
+from conv2d_core import min_dwell
 
 FloatArray = NDArray[np.float64]
 
@@ -52,14 +53,24 @@ class Result:
 
     def segments(self) -> list[Segment]:
         """The timeline of the experiment's own decoder; confidence is the mean smoothed posterior of the label."""
-        time, rate = self.recording.time_s, self.recording.rate_hz
-        sample_label = self.sample_labels(self.decoder)
-        posterior = self.smoothed[self.to_sample, sample_label]
-        ends = np.append(time[1:], time[-1] + 1 / rate)
+        labels = self.sample_labels(self.decoder)
+        posterior = self.smoothed[self.to_sample, labels]
         return [
-            Segment(int(label), float(time[a]), float(ends[b - 1]), float(np.clip(posterior[a:b].mean(), 0, 1)))
-            for label, a, b in runs(sample_label)
+            Segment(label, start_s, end_s, float(np.clip(posterior[a:b].mean(), 0, 1)))
+            for label, a, b, start_s, end_s in self.spans(labels)
         ]
+
+    def spans(self, labels: NDArray[np.int64]) -> list[tuple[int, int, int, float, float]]:
+        """Runs of equal sample labels (n,): label, first, last + 1 sample, start and end in seconds.
+
+        A run lasts until the next one begins. Only a pause of the clock that is longer than a window ends a run and
+        belongs to none: nobody knows what went on there.
+        """
+        time, step = self.recording.time_s, 1 / self.recording.rate_hz
+        pause = np.diff(time) > self.frames.window * step
+        ends = np.append(np.where(pause, time[:-1] + step, time[1:]), time[-1] + step)
+        edges = [0, *(np.flatnonzero(pause | (np.diff(labels) != 0)) + 1).tolist(), len(labels)]
+        return [(int(labels[a]), a, b, float(time[a]), float(ends[b - 1])) for a, b in pairwise(edges)]
 
 
 def decode(recording: Recording, frames: Frames, decoding: Decoding, hop: int) -> Result:
@@ -75,6 +86,10 @@ def decode(recording: Recording, frames: Frames, decoding: Decoding, hop: int) -
         smoothed[piece] = posterior.smooth(scores, has_data)
         for name in decoding.decoders:
             decoded[name][piece] = decoding.decode(name, scores, has_data)
+    for name, labels in decoded.items():
+        if (shortest := decoding.shortest_stay(name)) is not None:
+            # Beside a gap of the clock a stretch begins and ends with what it likes; the guarantee is the recording's.
+            decoded[name] = min_dwell(labels, shortest)
     return Result(
         recording, frames, proba, filtered, smoothed, decoded, decoding.name, frame_of_sample(frames, recording)
     )
