@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from conv2d.config import Augmentation
-from conv2d.data.augmentation import Augmenter, random_rotations, triads
+from conv2d.data.augmentation import Augmenter, random_rotations
 
 CHANNELS = ["acc_x", "acc_y", "acc_z", "gyr_x", "gyr_y", "gyr_z", "pressure"]
 ALL = Augmentation(rotation_deg=30, scaling=0.1, jitter=0.03, time_warp=0.1, sensor_dropout=0.3, mixup=0.4)
@@ -19,11 +19,6 @@ def windows(batch: int = 64, length: int = 50) -> tuple[torch.Tensor, torch.Tens
     generator = torch.Generator().manual_seed(7)
     x = torch.randn(batch, len(CHANNELS), 2, length, generator=generator)
     return x, torch.eye(3)[torch.arange(batch) % 3]
-
-
-def test_triads_need_all_three_axes() -> None:
-    assert triads(["acc_z", "acc_y", "acc_x", "mag_x", "mag_y"]) == [[2, 1, 0]]
-    assert triads(["pressure"]) == []
 
 
 def test_the_same_seed_gives_the_same_windows_and_leaves_the_input_alone() -> None:

@@ -1,12 +1,14 @@
 """Copies of signal across a split, found wherever they lie."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conv2d.errors import DataError
-from conv2d.evaluation.duplicates import windows_with_copies
+from conv2d.evaluation.duplicates import is_seen, read_seen, run_fingerprint, windows_with_copies, write_seen
 
 
 def signal(n: int, seed: int) -> np.ndarray:
@@ -70,3 +72,36 @@ def test_what_does_not_fit_is_said() -> None:
         windows_with_copies(np.zeros((1, 2, 1, 8)), np.zeros((1, 3, 1, 8)), 4)
     with pytest.raises(DataError, match="E-EVAL-112: copies of 9 samples were asked for in windows of 8"):
         windows_with_copies(np.zeros((1, 2, 1, 8)), np.zeros((1, 2, 1, 8)), 9)
+
+
+@given(cut=st.integers(0, 400), seed=st.integers(0, 10**6))
+def test_a_recording_that_was_cut_keeps_the_fingerprint_of_what_is_left(cut: int, seed: int) -> None:
+    whole = signal(3000, seed)
+    left = run_fingerprint(whole[:, :, cut : 3000 - cut // 2], 16)
+    assert set(left) <= set(run_fingerprint(whole, 16))
+    assert len(left) > 10
+
+
+def test_what_was_seen_is_known_again_and_nothing_else(tmp_path: Path) -> None:
+    write_seen(tmp_path, [signal(3000, 0), signal(2000, 1)])
+    seen = read_seen(tmp_path)
+    assert is_seen(signal(3000, 0)[:, :, 3:2900], seen)
+    assert not is_seen(signal(3000, 2), seen)
+    half_and_half = np.concatenate([signal(1000, 3), signal(2000, 1)[:, :, 500:1500]], axis=2)
+    assert is_seen(half_and_half, seen)
+
+
+def test_stretches_that_hardly_move_are_no_fingerprint() -> None:
+    stuck = np.repeat(signal(60, 0), 50, axis=2)
+    assert len(run_fingerprint(stuck, 16)) == 0
+    assert len(run_fingerprint(signal(10, 0), 16)) == 0
+
+
+def test_a_damaged_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="E-RUN-001"):
+        read_seen(tmp_path)
+    write_seen(tmp_path, [signal(3000, 0)])
+    file = tmp_path / "seen.safetensors"
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(DataError, match="E-RUN-001"):
+        read_seen(tmp_path)

@@ -146,7 +146,7 @@ def test_a_copy_under_other_names_is_refused_too(trained_run: Path, rewrite: Rew
         return None
 
     data = rewrite(tmp_path / "data", copy_one, name="other_dogs")
-    with pytest.raises(GateFailed, match="E-EVAL-002: recording xdog03_2 is sample for sample one"):
+    with pytest.raises(GateFailed, match="E-EVAL-002: recording xdog03_2 stands, sample for sample"):
         evaluate(trained_run, data, tmp_path / "out", "all")
     assert not (tmp_path / "out").exists()
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conv2d.data.channels import triads
 from conv2d.errors import DataError
 from conv2d.features import statistics
-from conv2d.features.statistics import LOW_BAND, STATISTICS, statistic_names, triads, window_statistics
+from conv2d.features.statistics import LOW_BAND, STATISTICS, statistic_names, window_statistics
 
 CHANNELS = ["acc_x", "acc_y", "acc_z", "temperature"]
 

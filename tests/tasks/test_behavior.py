@@ -25,7 +25,7 @@ from conv2d_core import fsq_decode
 FILES = {
     "config.yaml", "model.safetensors", "model.json", "preprocess.json", "hsmm.json", "calibration.json",
     "label_map.json", "history.csv", "history.png", "inner_predictions.parquet", "metrics.json", "provenance.json",
-    "log.jsonl", "baselines.safetensors",
+    "log.jsonl", "baselines.safetensors", "seen.safetensors",
 }  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def test_a_damaged_run_is_refused_in_one_sentence(trained_run: Path, tmp_path: P
     shutil.copytree(trained_run, copy)
     content = (copy / file).read_bytes()
     (copy / file).write_bytes(content[: len(content) // 2])
-    if file in ("baselines.safetensors", "inner_predictions.parquet"):
+    if file in ("baselines.safetensors", "inner_predictions.parquet", "seen.safetensors"):
         assert conv2d.load(copy)  # not read to apply the model
         return
     with pytest.raises((DataError, UsageError)) as caught:

@@ -18,6 +18,7 @@ def crossval(
     folds: Annotated[
         int | None, typer.Option(min=2, help="Folds by subject; those of the experiment by default.")
     ] = None,
+    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="A fold for each subject instead.")] = False,
     output: Annotated[Path | None, typer.Option(help="Results folder; reports/<name>-crossval by default.")] = None,
     seed: SEED = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, counted up from --seed.")] = 1,
@@ -40,7 +41,7 @@ def crossval(
             shown.say(f"default {note}")
         metrics = cross_validate(
             experiment,
-            folds or settings.evaluation.folds,
+            None if leave_one_out else folds or settings.evaluation.folds,
             target,
             shown,
             seeds=[settings.seed + number for number in range(seeds)],

@@ -38,6 +38,9 @@ def evaluate(
     place = run or (settings.output if settings is not None else Path())
     target = output or Path("reports") / (settings.name if settings is not None else place.resolve().name)
     with progress(json=json) as shown:
+        own = place / "config.yaml"
+        if settings is not None and own.is_file() and load_config(own).sha256() != settings.sha256():
+            shown.say(f"note: {place} was trained with another version of {config}; the run's own config holds")
         metrics = evaluate_run(place, data, split, target, shown, predictions=save_predictions)
     if json:
         print_json({"output": str(target), **metrics})

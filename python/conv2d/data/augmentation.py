@@ -12,17 +12,7 @@ import torch
 from torch import Tensor
 
 from conv2d.config import Augmentation
-
-
-def triads(channels: Sequence[str]) -> list[list[int]]:
-    """Indices of channels that are x, y and z of one vector.
-
-    >>> triads(["acc_x", "acc_y", "acc_z", "pressure"])
-    [[0, 1, 2]]
-    """
-    place = {name: index for index, name in enumerate(channels)}
-    stems = [name[:-2] for name in channels if name.endswith("_x")]
-    return [[place[f"{stem}_{axis}"] for axis in "xyz"] for stem in stems if all(f"{stem}_{a}" in place for a in "xyz")]
+from conv2d.data.channels import triads
 
 
 def random_rotations(count: int, degrees: float, generator: torch.Generator) -> Tensor:
@@ -57,7 +47,7 @@ class Augmenter:
 
     def __init__(self, settings: Augmentation, channels: Sequence[str], seed: int) -> None:
         self.settings = settings
-        self.triads = triads(channels)
+        self.triads = [list(axes) for _, axes in triads(channels)]
         self.generator = torch.Generator().manual_seed(seed)
         self.random = np.random.default_rng(seed)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.data.meta import in_words
-from conv2d.data.splits import Fold, grouped_k_fold
+from conv2d.data.splits import Fold, grouped_k_fold, leave_one_subject_out
 from conv2d.evaluation.experiment import Experiment, is_simulated, with_seed
 from conv2d.evaluation.holdout import data_block
 from conv2d.evaluation.leak_audit import LeakAudit, audit_leaks
@@ -45,13 +45,13 @@ class _Pooled:
 
 
 def cross_validate(
-    experiment: Experiment, folds: int, output: Path, progress: Progress, *, seeds: Sequence[int] | None = None
+    experiment: Experiment, folds: int | None, output: Path, progress: Progress, *, seeds: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """Train and test ``folds`` times by subject and write the results folder; returns ``metrics.json``.
+    """Train and test ``folds`` times by subject (None: once for each subject) and write the results folder.
 
-    The pooled figures, predictions and report are those of the first seed; ``cross_validation`` has mean and standard
-    deviation over folds, and over seeds where there are several. Folds are over the subjects that have a labelled
-    window; the others are named.
+    Returns ``metrics.json``. The pooled figures, predictions and report are those of the first seed;
+    ``cross_validation`` has mean and standard deviation over folds, and over seeds where there are several. Folds are
+    over the subjects that have a labelled window; the others are named.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def cross_validate(
     labelled = corpus.windows(config.data.hop, config.data.label_rule, labelled=True)
     check_labels(labelled.label, selection.classes, corpus)
     subjects = corpus.subject_of(labelled)
-    split = grouped_k_fold(subjects, folds)
+    split = leave_one_subject_out(subjects.tolist()) if folds is None else grouped_k_fold(subjects, folds)
     unused = sorted(set(experiment.dataset.subjects) - set(subjects.tolist()))
     if unused:
         progress.say(f"note: {_in_no_fold(unused)}")
@@ -102,11 +102,13 @@ def cross_validate(
         seeds[0],
         simulated=is_simulated(experiment.dataset),
         command="crossval",
-        folds=folds,
+        folds=len(split),
         data_name=experiment.dataset.meta.name,
         subjects=sorted(set(subjects.tolist())),
     )
-    notes = [f"{folds}-fold cross-validation by subject: each subject is predicted by a model that has not seen it."]
+    notes = [
+        f"{len(split)}-fold cross-validation by subject: each subject is predicted by a model that has not seen it."
+    ]
     if unused:
         notes.append(f"{_in_no_fold(unused)}.")
     notes += metrics["cross_validation"]["warnings"]

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conv2d.errors import DataError
+
+COPY_RUN = 16
+"""Consecutive samples, in all channels at once, that make a copy."""
+
+SEEN = "seen.safetensors"
+_SEEN_SHARE = 0.1  # of a recording's fingerprint; by chance none of 64 bits agree
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiples of it are spread over all bits
 _STEP = np.uint64(0xD6E8FEB86659FD93)
@@ -76,3 +85,45 @@ def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     value *= _STEP
     value ^= value >> np.uint64(32)
     return value
+
+
+def run_fingerprint(samples: NDArray[np.float32], run_length: int) -> NDArray[np.uint64]:
+    """Hashes of about every 64th run of samples, chosen by the hash itself, ascending and without doubles.
+
+    samples (C, S, n) float32, NaN where missing. Which runs are chosen depends on their content alone, so a recording
+    that was cut, shifted or renamed keeps those of what is left of it. Runs that hardly move do not count. O(C S n).
+    """
+    if samples.shape[2] < run_length:
+        return np.empty(0, np.uint64)
+    hashes, moves = _runs(samples[None], run_length)
+    kept = hashes[moves]
+    # By the high bits: the low ones of a product depend on the low bits of its factors only.
+    return np.unique(kept[kept >> np.uint64(58) == 0])
+
+
+def write_seen(folder: Path, recordings: Iterable[NDArray[np.float32]]) -> None:
+    """Keep the fingerprints of recordings (C, S, n) in a run directory: about 8 bytes for 64 samples."""
+    from safetensors.numpy import save
+
+    parts = [np.empty(0, np.uint64), *(run_fingerprint(samples, COPY_RUN) for samples in recordings)]
+    (folder / SEEN).write_bytes(save({"runs": np.unique(np.concatenate(parts))}))
+
+
+def read_seen(folder: Path) -> NDArray[np.uint64]:
+    """Read what ``write_seen`` wrote; DataError where the file is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        runs: NDArray[np.uint64] = load_file(folder / SEEN)["runs"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise DataError(
+            f"E-RUN-001: {folder / SEEN} is missing or damaged ({str(error).splitlines()[0]}); copy the run again"
+        ) from error
+    return runs
+
+
+def is_seen(samples: NDArray[np.float32], seen: NDArray[np.uint64]) -> bool:
+    """Whether more than a tenth of a recording (C, S, n), bit for bit, stands in recordings that were seen."""
+    mine = run_fingerprint(samples, COPY_RUN)
+    return len(mine) > 0 and float(np.isin(mine, seen).mean()) > _SEEN_SHARE

@@ -8,6 +8,7 @@ from conv2d.data import Dataset
 from conv2d.data.meta import in_words
 from conv2d.errors import DataError, GateFailed, UsageError
 from conv2d.evaluation.baselines import load_baselines
+from conv2d.evaluation.duplicates import is_seen, read_seen
 from conv2d.evaluation.experiment import Experiment, is_simulated, open_experiment, recording_hashes
 from conv2d.evaluation.outputs import REPORT, write_outputs
 from conv2d.evaluation.training import labelled_windows
@@ -45,10 +46,10 @@ def evaluate_run(
                 f"{experiment.dataset.meta.name}; say with --data what to evaluate on"
             )
         subjects = experiment.split_subjects(split)
-        _refuse_seen(facts, experiment.dataset, subjects)
+        alike = _refuse_seen(facts, model, experiment.dataset, subjects)
         with progress.task("reading recordings", 1):
             corpus = model.read(experiment.dataset, subjects)
-        _refuse_copies(facts, corpus)
+        _refuse_copies(run, facts, corpus)
         if not len(corpus.windows(model.config.data.hop, model.config.data.label_rule, labelled=True)):
             raise DataError(
                 f"E-EVAL-003: no window of {experiment.dataset.meta.name} has a label of "
@@ -68,7 +69,8 @@ def evaluate_run(
             metrics["baselines"] = stored_baselines(run, model, corpus)
         metrics["leak_audit"] = {
             "passed": True,
-            "checked": ["subjects", "recordings", *model.fitted()],
+            "checked": ["copied recordings", *model.fitted()],
+            "subjects_named_alike": alike,
             "permutations": "NOT_MEASURED",  # needs the training windows, which a run does not carry
         }
         metrics["data"] = data_block(experiment, corpus)
@@ -84,30 +86,42 @@ def evaluate_run(
             subjects=sorted({result.frames.subject for result in results}),
             train_subjects=facts["subjects"],
         )
-        notes = [f"Evaluated on {len(set(metrics['provenance']['subjects']))} subjects that the run has not seen."]
+        notes = [
+            f"{len(metrics['per_subject'])} subjects; none of their recordings stands in what the run was trained on.",
+            *corpus.notes,
+        ]
+        if alike:
+            notes.append(
+                f"{in_words(alike)} of {experiment.dataset.meta.name} is also the name of a subject of "
+                f"{facts['data_name']}, which the run was trained on; they are taken for different subjects."
+            )
+        for note in notes[1:]:
+            progress.say(f"note: {note}")
         with progress.task("report", 1):
             write_outputs(output, config, model.classes, results, metrics, notes, predictions=predictions)
     return metrics
 
 
-def _refuse_seen(facts: dict[str, Any], dataset: Dataset, subjects: Sequence[str]) -> None:
-    """Refuse subjects that the run has seen; a name in another data set is another subject."""
-    seen = sorted(set(subjects) & set(facts["subjects"])) if facts["data_name"] == dataset.meta.name else []
-    if seen:
+def _refuse_seen(facts: dict[str, Any], model: BehaviorModel, dataset: Dataset, subjects: Sequence[str]) -> list[str]:
+    """Refuse subjects that any part of the run has seen; return those that another data set only shares a name with."""
+    alike = set(subjects) & set(facts["subjects"]).union(*model.fitted().values())
+    if alike and facts["data_name"] == dataset.meta.name:
         raise GateFailed(
-            f"E-EVAL-001: subject {in_words(seen)} was seen in training, expected only subjects that were not; "
-            "use --split test, or data of other subjects"
+            f"E-EVAL-001: subject {in_words(sorted(alike))} was seen in training, expected only subjects that were "
+            "not; use --split test, or data of other subjects"
         )
+    return sorted(alike)
 
 
-def _refuse_copies(facts: dict[str, Any], corpus: Corpus) -> None:
-    """Refuse recordings that the run has seen, whatever they and their subjects are called now."""
-    known = set(facts["recordings"].values())
-    copies = sorted(name for name, digest in recording_hashes(corpus).items() if digest in known)
+def _refuse_copies(run: Path, facts: dict[str, Any], corpus: Corpus) -> None:
+    """Refuse recordings that the run has seen, whole or cut, whatever they and their subjects are called now."""
+    whole, seen = set(facts["recordings"].values()), read_seen(run)
+    hashes = recording_hashes(corpus)
+    copies = [r.name for r in corpus.recordings if hashes[r.name] in whole or is_seen(r.samples, seen)]
     if copies:
         raise GateFailed(
-            f"E-EVAL-002: recording {in_words(copies)} is sample for sample one that the run was trained on, expected "
-            "other recordings; leave it out"
+            f"E-EVAL-002: recording {in_words(copies)} stands, sample for sample, in what the run was trained on, "
+            "expected other recordings; leave it out"
         )
 
 

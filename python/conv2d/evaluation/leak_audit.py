@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conv2d.errors import DataError, GateFailed, UsageError
-from conv2d.evaluation.duplicates import windows_with_copies
+from conv2d.evaluation.duplicates import COPY_RUN, windows_with_copies
 from conv2d.features.statistics import window_statistics
 
 FALSE_ALARM = 1e-4
@@ -18,9 +18,6 @@ FALSE_ALARM = 1e-4
 
 COPY_TOLERANCE = 0.001
 """Share of test windows that may hold a run of samples that also stands on the training side."""
-
-COPY_RUN = 16
-"""Consecutive samples, in all channels at once, that make a copy."""
 
 _ALPHA = 10.0
 _LABELLINGS_AT_ONCE = 10

@@ -11,6 +11,7 @@ from conv2d.config import Config
 from conv2d.data.meta import in_words
 from conv2d.errors import UsageError
 from conv2d.evaluation.baselines import Baseline, fit_baselines, save_baselines
+from conv2d.evaluation.duplicates import write_seen
 from conv2d.evaluation.experiment import Experiment, is_simulated, recording_hashes
 from conv2d.files import folder_aside, is_free, read_json, write_json
 from conv2d.logging.counters import count
@@ -125,6 +126,7 @@ def _write(experiment: Experiment, task: BehaviorTask, fitted: Fitted[Preprocess
     metrics = dict(task.save(folder, fitted.network, fitted.preprocess))
     stored = tuple(name for name in config.evaluation.baselines if name != "forest")
     baselines = fit_run_baselines(stored, task.corpus, fitted.preprocess, config, len(task.classes))
+    write_seen(folder, (recording.samples for recording in task.corpus.recordings))
     save_baselines(folder / "baselines.safetensors", baselines)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     write_history(folder / "history.csv", fitted.history)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from conv2d.data.channels import triads
 from conv2d.errors import DataError
 
 STATISTICS = (
@@ -32,24 +33,6 @@ LOW_BAND = 0.05
 _CHUNK_SAMPLES = (
     1 << 19
 )  # samples worked on at once: 2 MiB of float32 for the series and about as much for each temporary
-
-
-def triads(channels: Sequence[str]) -> list[tuple[str, tuple[int, int, int]]]:
-    """Channels that are the three axes of one vector: ``acc_x, acc_y, acc_z`` make the triad ``acc``.
-
-    Returns the name and the three indices of each triad, in the order of its x axis. A name without all three axes
-    is no triad.
-
-    >>> triads(["acc_x", "acc_y", "acc_z", "gyr_x", "temperature"])
-    [('acc', (0, 1, 2))]
-    """
-    position = {name: index for index, name in enumerate(channels)}
-    found = []
-    for name in channels:
-        stem = name.removesuffix("_x")
-        if stem != name and f"{stem}_y" in position and f"{stem}_z" in position:
-            found.append((stem, (position[name], position[f"{stem}_y"], position[f"{stem}_z"])))
-    return found
 
 
 def statistic_names(channels: Sequence[str], sensors: Sequence[str]) -> list[str]:

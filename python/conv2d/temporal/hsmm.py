@@ -27,10 +27,11 @@ class HSMM(SegmentModel):
     recordings hide where segments end: those lengths count as bounds only (see
     :mod:`conv2d.temporal.statistics`), and decoding treats both edges of a recording as cut.
 
-    A segment may last longer than D, the largest length in the law: it goes on as another segment of its own class,
-    with the probability that a segment outlasts D (at least ``self_transition``), and the timeline joins the two. So a
-    recording far longer than any in training is never forced to switch, and recordings of one label each give a model
-    that stays.
+    A segment may last longer than D, the largest length in the law: it may be followed by another segment of its own
+    class, with the probability that a segment outlasts D (at least ``self_transition``), and the timeline joins the
+    two. Strictly only a segment of length D should be allowed to go on; here one of any length may, at that small
+    price. So a recording far longer than any in training is never forced to switch, and recordings of one label each
+    give a model that stays.
 
     Args:
         n_states: K, the number of classes.

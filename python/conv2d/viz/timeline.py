@@ -130,7 +130,7 @@ def _rows(
     signal: NDArray[np.float32], sensors: Sequence[str], channels: Sequence[str]
 ) -> tuple[NDArray[np.float32], list[str]]:
     """The rows to draw, sensor by sensor, and their names."""
-    from conv2d.features.statistics import triads
+    from conv2d.data.channels import triads
 
     groups: list[tuple[str, tuple[int, ...]]] = [(name, (index,)) for index, name in enumerate(channels)]
     if len(groups) * len(sensors) > _ROWS:

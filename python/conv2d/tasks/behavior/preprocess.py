@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conv2d.data.augmentation import triads
+from conv2d.data.channels import triads
 from conv2d.errors import DataError
 from conv2d.tasks.behavior.corpus import Corpus, Place, stretches
 
@@ -41,7 +41,7 @@ class Preprocess:
 
         It stands behind augmentation and before the network, on the CPU: an accelerator need not know square roots.
         """
-        norms = [x[:, triad].square().sum(1, keepdim=True).sqrt() for triad in triads(self.channels)]
+        norms = [x[:, triad].square().sum(1, keepdim=True).sqrt() for _, triad in triads(self.channels)]
         return torch.cat([x, *norms], 1)
 
     def apply(self, x: Tensor) -> Tensor:
@@ -109,9 +109,10 @@ def fit_preprocess(corpus: Corpus) -> Preprocess:
     seen = np.maximum(count, 1)
     offset = total / seen
     scale = np.sqrt(np.maximum(squares / seen - offset**2, 0))
-    for triad in triads(channels):
-        offset[triad] = 0
-        scale[triad] = np.sqrt((squares[triad] / seen[triad]).sum(0) / 3)
+    for _, triad in triads(channels):
+        axes = list(triad)
+        offset[axes] = 0
+        scale[axes] = np.sqrt((squares[axes] / seen[axes]).sum(0) / 3)
     scale = np.where((count > 0) & (scale > 0), scale, 1)
     return Preprocess(offset.astype(np.float32), scale.astype(np.float32), sensors, channels, corpus.subjects)
 
