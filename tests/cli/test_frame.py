@@ -159,7 +159,7 @@ def test_an_option_of_the_wrong_type_is_a_usage_error(table, capsys):
         ("full", 3, "the disk is full at runs/x/model.safetensors; free some space or choose another --output"),
         ("quota", 3, "the disk is full; free some space or choose another --output"),
         ("wrapped", 3, "the disk is full; free some space or choose another --output"),
-        ("denied", 1, "/root/x: Permission denied; check the path and its permissions"),
+        ("denied", 1, "/locked/x: Permission denied; check the path and its permissions"),
         ("torch", 1, "this needs torch.nn, which is not installed; install it with pip install 'conv2d[train]'"),
         ("memory", 1, "out of memory; use fewer or shorter recordings at a time, or a machine with more"),
         ("bug", 1, "unexpected ZeroDivisionError: division by zero; add --debug (or CONV2D_DEBUG=1) for the traceback"),
