@@ -1,5 +1,6 @@
 """Files and folders written aside and renamed, so that what stands under a name is always whole."""
 
+import errno
 import json
 import os
 import shutil
@@ -48,7 +49,9 @@ def refuse_foreign(path: Path, *, mark: str) -> None:
     Raises
     ------
     UsageError
-        Something else stands there, or the folder above may not be written to (E-OUT-001).
+        Something else stands there (E-OUT-001).
+    OSError
+        No folder can be made there, for the lack of permission or since a file stands above.
     """
     place = Path(os.path.realpath(path))
     if Path.cwd().is_relative_to(place):
@@ -57,9 +60,8 @@ def refuse_foreign(path: Path, *, mark: str) -> None:
         )
     above = next(parent for parent in place.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"E-OUT-001: {path} cannot be made, as {above} is no folder that may be written to; choose another --output"
-        )
+        reason = errno.EACCES if above.is_dir() else errno.ENOTDIR
+        raise OSError(reason, os.strerror(reason), str(above))
     if not is_free(place) and not (place.is_dir() and (place / mark).is_file()):
         raise UsageError(
             f"E-OUT-001: {path} exists and is not a folder with {mark} in it, so it is not replaced; "

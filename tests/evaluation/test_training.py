@@ -137,7 +137,7 @@ def test_every_decoder_can_be_the_one_that_is_used(
         tiny_config,
         [
             f"model.architecture.temporal.type={decoder}",
-            "data.window_size=16",
+            "data.window_size=32",
             "data.hop=16",
             "evaluation.baselines=[]",
         ],

@@ -87,7 +87,7 @@ def test_frames_cover_every_stretch_and_read_only_from_it(window: int, hop: int,
     place = corpus.frames(hop, "centre")
     assert (np.diff(place.start) > 0).all()
     one = np.ones((1, 1), np.float32)
-    reader = WindowReader(corpus, Preprocess(0 * one, one, ("a",), ("x",), ("s",)))
+    reader = WindowReader(corpus, Preprocess(0 * one, one, ("a",), ("x",), ("s",), False))
     read = reader.scaled(reader.flat(place)).numpy()[:, 0, 0]
     for start, row in zip(place.start, read, strict=True):
         mine = piece[start + window // 2]

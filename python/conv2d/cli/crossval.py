@@ -47,7 +47,7 @@ def crossval(
             seeds=[settings.seed + number for number in range(seeds)],
         )
     if json:
-        print_json({"output": str(target), **metrics})
+        print_json({"output": str(target), "defaults": list(notes), **metrics})
         return
     print_metrics(metrics)
     print(f"results and report.html written to {target}")

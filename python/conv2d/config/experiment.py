@@ -19,6 +19,9 @@ Baseline = Literal["majority", "random_kernels", "forest"]
 Selection = Literal["all"] | Annotated[int, Field(ge=1)] | Names
 
 
+ANY_ORIENTATION_DEG = 120  # a rotation of this spread or more is drawn as any orientation
+
+
 class Correction(Block):
     """Columns (patterns such as ``mpu9250/acc_*``) to divide in recordings whose column ``where`` is true."""
 
@@ -49,6 +52,7 @@ class Data(Block):
     channels: Selection = "all"
     classes: Literal["all"] | Names = "all"
     max_gap_s: float = Field(default=0.25, ge=0)
+    norms: bool = False  # filled in below: where training turns sensors to any orientation
     corrections: Annotated[tuple[Correction, ...], Listed] = ()
     simulate: Simulate | None = None
     test_subjects: Annotated[tuple[Name, ...], AfterValidator(distinct), Listed] = ()
@@ -156,7 +160,11 @@ class Config(Block):
         if not isinstance(values, dict):
             return values
         values = {"output": f"runs/{values.get('name')}", **values}
-        window = _block(values.get("data")).get("window_size")
+        data = _block(values.get("data"))
+        window = data.get("window_size")
+        degrees = _block(_block(values.get("training", {})).get("augmentation", {})).get("rotation_deg", 0)
+        if data:
+            values["data"] = {"norms": isinstance(degrees, int | float) and degrees >= ANY_ORIENTATION_DEG, **data}
         model = _block(values.get("model", {}))
         architecture = _block(model.get("architecture", {}))
         quantization = _block(architecture.get("quantization", {}))

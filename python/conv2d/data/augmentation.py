@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conv2d.config import Augmentation
+from conv2d.config import ANY_ORIENTATION_DEG, Augmentation
 from conv2d.data.channels import triads
 
 
 def random_rotations(count: int, degrees: float, generator: torch.Generator) -> Tensor:
     """Rotation matrices (count, 3, 3): a uniform axis and a normal angle; from 120 degrees on uniform rotations."""
-    if degrees >= 120:  # a normal angle this wide is neither small nor uniform: draw Haar-uniform quaternions
+    if (
+        degrees >= ANY_ORIENTATION_DEG
+    ):  # a normal angle this wide is neither small nor uniform: draw Haar-uniform quaternions
         quaternion = torch.randn(count, 4, generator=generator)
     else:
         axis = torch.randn(count, 3, generator=generator)

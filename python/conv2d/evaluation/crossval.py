@@ -112,6 +112,7 @@ def cross_validate(
     if unused:
         notes.append(f"{_in_no_fold(unused)}.")
     notes += metrics["cross_validation"]["warnings"]
+    notes += [f"Default {note}." for note in experiment.notes]
     with progress.task("report", 1):
         write_outputs(output, config, selection.classes, pooled.results, metrics, notes)
     return metrics

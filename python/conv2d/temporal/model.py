@@ -85,6 +85,8 @@ class SegmentModel(ABC):
         seen = count_segments(label_sequences, self.n_states, int(np.floor(self.max_gap_s / self.frame_s + 1e-9)))
         # Half a frame each keeps the prior of a class finite that the training recordings lack.
         shares = seen.frames + 0.5
+        # A class that was never seen is not a rare one: dividing by a tiny share would let it win where it is unlikely.
+        shares = np.where(seen.frames > 0, shares, shares.max())
         self.class_log_prior_ = np.log(shares / shares.sum())
         self._fit_dynamics(seen)
         self.subjects_ = tuple(sorted(set(groups))) if groups is not None else ()

@@ -30,6 +30,7 @@ class Preprocess:
     sensors: tuple[str, ...]
     channels: tuple[str, ...]
     subjects: tuple[str, ...]
+    norms: bool
 
     def scaled(self, x: Tensor) -> Tensor:
         """Scale windows (B, C, S, T); a sample that is missing becomes 0."""
@@ -37,10 +38,14 @@ class Preprocess:
         return torch.nan_to_num((x - offset) / scale, nan=0.0)
 
     def extended(self, x: Tensor) -> Tensor:
-        """Append the norm of each vector to scaled windows, which no rotation of the sensor changes: (B, C', S, T).
+        """Append, with ``norms``, the norm of each vector to scaled windows: (B, C', S, T).
+
+        No rotation of the sensor changes it; it pays where sensors sit at any angle, and costs where they do not.
 
         It stands behind augmentation and before the network, on the CPU: an accelerator need not know square roots.
         """
+        if not self.norms:
+            return x
         norms = [x[:, triad].square().sum(1, keepdim=True).sqrt() for _, triad in triads(self.channels)]
         return torch.cat([x, *norms], 1)
 
@@ -57,6 +62,7 @@ class Preprocess:
             "sensors": list(self.sensors),
             "channels": list(self.channels),
             "subjects": list(self.subjects),
+            "norms": self.norms,
         }
 
     @classmethod
@@ -73,19 +79,20 @@ class Preprocess:
             tuple(stored["sensors"]),
             tuple(stored["channels"]),
             tuple(stored["subjects"]),
+            bool(stored["norms"]),
         )
 
 
-def network_channels(channels: Sequence[str]) -> int:
-    """C', the number of channels that the network takes: those of the data and a norm for each vector.
+def network_channels(channels: Sequence[str], norms: bool) -> int:
+    """C', the number of channels that the network takes: those of the data and, with norms, one for each vector.
 
-    >>> network_channels(["acc_x", "acc_y", "acc_z", "pressure"])
+    >>> network_channels(["acc_x", "acc_y", "acc_z", "pressure"], norms=True)
     5
     """
-    return len(channels) + len(triads(channels))
+    return len(channels) + (len(triads(channels)) if norms else 0)
 
 
-def fit_preprocess(corpus: Corpus) -> Preprocess:
+def fit_preprocess(corpus: Corpus, norms: bool) -> Preprocess:
     """Fit on all samples of a corpus; NaN does not count.
 
     Raises
@@ -114,7 +121,7 @@ def fit_preprocess(corpus: Corpus) -> Preprocess:
         offset[axes] = 0
         scale[axes] = np.sqrt((squares[axes] / seen[axes]).sum(0) / 3)
     scale = np.where((count > 0) & (scale > 0), scale, 1)
-    return Preprocess(offset.astype(np.float32), scale.astype(np.float32), sensors, channels, corpus.subjects)
+    return Preprocess(offset.astype(np.float32), scale.astype(np.float32), sensors, channels, corpus.subjects, norms)
 
 
 def _refuse_constant(

@@ -73,7 +73,7 @@ class BehaviorTask:
 
     def fit_preprocess(self, part: Place) -> Preprocess:
         """Scales of the subjects in a part."""
-        return fit_preprocess(self.corpus.of(self.corpus.subject_of(part).tolist()))
+        return fit_preprocess(self.corpus.of(self.corpus.subject_of(part).tolist()), self.data.norms)
 
     def source(self, part: Place, preprocess: Preprocess, seed: int) -> BehaviorSource:
         """Augmented windows of a part."""
@@ -86,7 +86,7 @@ class BehaviorTask:
         quantization = wanted.quantization
         return Conv2dFSQ(
             Architecture(
-                channels=network_channels(selection.channels),
+                channels=network_channels(selection.channels, self.data.norms),
                 sensors=len(selection.sensors),
                 window=self.corpus.window,
                 classes=len(self.classes),
