@@ -52,7 +52,7 @@ evaluation:
     ("name", "window", "hop", "rule", "classes", "rotation"),
     [
         ("hapt", 128, 64, "centre", "all", 10),
-        ("hapt6", 128, 64, "pure", 6, 10),
+        ("hapt6", 128, 64, "pure", 6, 15),
         ("sp_sw_har", 100, 50, "centre", "all", 180),
         ("cows", 100, 50, "centre", 4, 180),
         ("cows3", 100, 50, "centre", 3, 180),
