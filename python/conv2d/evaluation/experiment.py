@@ -110,10 +110,11 @@ def with_seed(config: Config, seed: int | None) -> Config:
 def _check_test_subjects(config: Config, dataset: Dataset) -> None:
     """A name that is not there would leave the subject that was meant among those to train on."""
     unknown = [name for name in config.data.test_subjects if name not in dataset.subjects]
-    if unknown and dataset.meta.name == config.data.name:
+    none_there = len(unknown) == len(config.data.test_subjects)
+    if unknown and (none_there or dataset.meta.name == config.data.name):
         raise DataError(
             f"E-EXP-008: data.test_subjects names {in_words(unknown)}, data set {dataset.meta.name} has "
-            f"{in_words(list(dataset.subjects))}; correct the list"
+            f"{in_words(list(dataset.subjects))}; correct the list, or say data.test_subjects=[] to leave no one out"
         )
 
 
