@@ -3,8 +3,10 @@
 import errno
 import json
 import os
-import resource
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,23 +57,25 @@ def test_a_full_disk_leaves_no_half_timeline(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """No file may grow beyond 16 KiB: the write itself fails, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("command", ["eval", "run"])
 def test_a_file_that_may_not_grow_leaves_nothing(
-    trained_run: Path, simulated_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+    trained_run: Path, simulated_dataset: Dataset, tmp_path: Path, command: str
 ) -> None:
+    """No file may grow beyond 16 KiB, so the write itself fails; in a process of its own, whose output is a pipe."""
+    script = """
+        import resource, sys
+        from conv2d.cli.main import main
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, 1 << 14))
+        sys.exit(main(sys.argv[1:]))
+    """
     given = ["--data", simulated_dataset.path] if command == "eval" else [simulated_dataset.recording_path("dog05_1")]
-    assert main([command, *map(str, [trained_run, *given]), "--output", str(tmp_path / "out")]) == 1
-    last = capsys.readouterr().err.splitlines()[-1]
+    arguments = [command, *map(str, [trained_run, *given]), "--output", str(tmp_path / "out")]
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *arguments],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert run.returncode == 1
+    last = run.stderr.splitlines()[-1]
     assert last.startswith("error: ")
     assert "File too large" in last
     assert list(tmp_path.iterdir()) == []
