@@ -52,6 +52,20 @@ def test_after_an_error_nothing_is_left_and_earlier_results_stay(tmp_path: Path)
     assert (path / "text").read_text() == "first"
 
 
+@pytest.mark.parametrize("options", [{}, {"keep": "*"}])
+def test_two_cannot_write_one_folder_at_a_time(tmp_path: Path, options: dict[str, str]) -> None:
+    path = tmp_path / "results"
+    with folder_aside(path, mark=MARK, **options) as aside:
+        (aside / "text").write_text("mine")
+        with pytest.raises(UsageError, match=r"E-OUT-004: .*results\.(writing|partial) is being written by another"):
+            fill(path, "other", **options)
+        (aside / MARK).write_text("{}")
+    assert (path / "text").read_text() == "mine"
+    fill(path, "later", **options)
+    assert (path / "text").read_text() == "later"
+    assert names(tmp_path) == ["results"]
+
+
 def test_a_folder_of_the_same_kind_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "results"
     fill(path, "first")

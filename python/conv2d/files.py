@@ -1,6 +1,7 @@
 """Files and folders written aside and renamed, so that what stands under a name is always whole."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -79,23 +80,50 @@ def folder_aside(path: Path, *, mark: str, keep: str | None = None) -> Iterator[
     Raises
     ------
     UsageError
-        Something else stands under the path (E-OUT-001), before anything is written.
+        Before anything is written: something else stands under the path (E-OUT-001), or another process is writing
+        there (E-OUT-004).
     """
     refuse_foreign(path, mark=mark)
     path = Path(os.path.realpath(path))  # a link goes on pointing to the folder, whatever is in it
     # Two names, so that no result is ever written over a training that can be gone on with.
     aside = path.with_name(f"{path.name}.{'partial' if keep else 'writing'}")
-    if not keep and aside.exists():
-        shutil.rmtree(aside)
     found = aside.exists()
+    aside.mkdir(parents=True, exist_ok=True)
+    with _locked(aside):
+        try:
+            if not keep:
+                _empty(aside)
+            yield aside
+            _put(aside, path)
+        except BaseException:
+            if not keep or not (found or any(aside.glob(keep))):
+                shutil.rmtree(aside, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the lock ends with the process, however that ends."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        aside.mkdir(parents=True, exist_ok=True)
-        yield aside
-        _put(aside, path)
-    except BaseException:
-        if not keep or not (found or any(aside.glob(keep))):
-            shutil.rmtree(aside, ignore_errors=True)
-        raise
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"E-OUT-004: {folder} is being written by another process, expected one at a time; wait for it or "
+                "choose another --output"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems know no locks
+                raise
+        yield
+    finally:
+        os.close(handle)
+
+
+def _empty(folder: Path) -> None:
+    for child in folder.iterdir():
+        shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
 
 
 def _put(aside: Path, path: Path) -> None:

@@ -102,3 +102,14 @@ def test_frames_cover_every_stretch_and_read_only_from_it(window: int, hop: int,
             mine = centres[piece[centres] == number]
             assert mine[0] - inside[0] < hop
             assert inside[-1] - mine[-1] < hop
+
+
+def test_training_windows_reach_beyond_the_ends_under_the_rule_centre_alone() -> None:
+    recording = recording_of(np.arange(30) / RATE)
+    recording = replace(recording, labels=np.repeat([0, 1, -1], 10))
+    corpus = corpus_of(recording, 8)
+    place = corpus.training_windows(2, "centre")
+    assert place.start.tolist() == list(range(-4, 16, 2))
+    assert place.label.tolist() == [0] * 5 + [1] * 5
+    pure = corpus.training_windows(2, "pure")
+    assert pure.start.tolist() == [0, 2, 10, 12]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,10 @@ from conv2d.data import Dataset, Recording
 from conv2d.data.corrections import apply_corrections, check_corrections
 from conv2d.data.meta import RATE_TOLERANCE, DatasetMeta, in_words
 from conv2d.data.missing import fill_missing
-from conv2d.data.windows import label_windows, time_gaps, window_starts
+from conv2d.data.windows import label_windows, window_starts
 from conv2d.errors import DataError
 from conv2d.logging.counters import count
+from conv2d.tasks.behavior.laid_out import LaidOut, stretches
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Corpus:
         length = [recording.n_samples for recording in self.recordings]
         return float(np.average([shares[column] for shares in self.filled], weights=length)) if length else 0.0
 
+    @cached_property
+    def laid_out(self) -> LaidOut:
+        """The recordings end to end, for reading windows; made once, whoever reads them."""
+        return LaidOut(self.recordings, self.window)
+
     @property
     def subjects(self) -> tuple[str, ...]:
         """All subjects, sorted."""
@@ -122,16 +128,25 @@ class Corpus:
         label[np.searchsorted(key, whole.recording * longest + whole.start + offset)] = whole.label
         return Place(recordings, starts, label)
 
+    def training_windows(self, hop: int, rule: str) -> Place:
+        """Labelled windows to train on, ``hop`` samples apart.
+
+        With the rule ``centre`` they include those of ``frames`` that reach beyond an end, labelled by their centre:
+        the network judges them when it decodes, and in short recordings they are many. The other rules ask about
+        samples that are not there, so their windows end with the recording.
+        """
+        if rule != "centre":
+            return self.windows(hop, rule, labelled=True)
+        place = self.frames(hop, rule)
+        first = np.cumsum([0, *(recording.n_samples for recording in self.recordings)])
+        labels = np.concatenate([recording.labels for recording in self.recordings])
+        label = labels[first[place.recording] + place.start + self.window // 2]
+        return Place(place.recording, place.start, label)[label >= 0]
+
     def subject_of(self, place: Place) -> NDArray[np.str_]:
         """Subject of each window, (N,)."""
         names = np.array([recording.subject for recording in self.recordings], dtype=np.str_)
         return names[place.recording]
-
-
-def stretches(recording: Recording, window: int) -> list[tuple[int, int]]:
-    """First and last + 1 sample of each stretch without a gap of the clock that is as long as a window."""
-    edges = [0, *(np.flatnonzero(time_gaps(recording.time_s, recording.rate_hz)) + 1).tolist(), recording.n_samples]
-    return [(a, b) for a, b in pairwise(edges) if b - a >= window]
 
 
 def select(data: Data, dataset: Dataset) -> Selection:

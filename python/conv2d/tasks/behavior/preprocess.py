@@ -11,7 +11,7 @@ from torch import Tensor
 
 from conv2d.data.channels import triads
 from conv2d.errors import DataError
-from conv2d.tasks.behavior.corpus import Corpus, Place, stretches
+from conv2d.tasks.behavior.corpus import Corpus, Place
 
 FORMAT = "conv2d-preprocess/1"
 
@@ -137,42 +137,19 @@ def _refuse_constant(
 
 
 class WindowReader:
-    """Windows of a corpus by place, scaled: one gather over all stretches laid end to end.
-
-    Half a window of its end samples is held on both sides of each stretch, for the frames that reach beyond it.
-    """
+    """Windows of a corpus by place, scaled."""
 
     def __init__(self, corpus: Corpus, preprocess: Preprocess) -> None:
-        self.preprocess = preprocess
-        self.half = corpus.window // 2 + 1
-        lengths = [recording.n_samples for recording in corpus.recordings]
-        self.first = np.concatenate([[0], np.cumsum(lengths)])[:-1].astype(np.int64)
-        parts: list[NDArray[np.float32]] = []
-        begins: list[int] = []  # of each stretch, counted over all recordings
-        shifts: list[int] = []  # from there to its place among the padded stretches
-        laid = 0
-        for number, recording in enumerate(corpus.recordings):
-            for begin, end in stretches(recording, corpus.window):
-                held = ((0, 0), (0, 0), (self.half, self.half))
-                parts.append(np.pad(recording.samples[:, :, begin:end], held, mode="edge"))
-                begins.append(int(self.first[number]) + begin)
-                shifts.append(laid + self.half - begins[-1])
-                laid += end - begin + 2 * self.half
-        self.begins, self.shifts = np.array(begins), np.array(shifts)
-        # A view: every run of `window` samples by its first one.
-        self.runs = torch.from_numpy(np.concatenate(parts, axis=2)).unfold(2, corpus.window, 1)
+        self.preprocess, self.laid_out = preprocess, corpus.laid_out
 
     def flat(self, place: Place) -> Tensor:
-        """Position of each window among the stretches laid end to end, (N,)."""
-        start = self.first[place.recording] + place.start
-        stretch = np.searchsorted(self.begins, start + self.half - 1, side="right") - 1  # that of its centre
-        return torch.from_numpy(start + self.shifts[stretch])
+        """Position of each window in the corpus laid end to end, (N,)."""
+        return self.laid_out.flat(place.recording, place.start)
 
     def scaled(self, flat: Tensor) -> Tensor:
-        """Scaled windows (B, C, S, T) at some positions."""
-        return self.preprocess.scaled(self.runs[:, :, flat].permute(2, 0, 1, 3))
+        """Scaled windows (B, C, S, T) at some positions; missing samples are 0."""
+        return self.preprocess.scaled(self.laid_out.windows(flat))
 
     def present(self, flat: Tensor) -> NDArray[np.bool_]:
         """Whether some sensor has at least half of its samples in the window, (B,)."""
-        there = ~torch.isnan(self.runs[:, :, flat]).any(0)
-        return (there.float().mean(2) >= 0.5).any(0).numpy()
+        return self.laid_out.present(flat)

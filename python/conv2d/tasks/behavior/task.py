@@ -43,7 +43,7 @@ class BehaviorTask:
         check_sensors(corpus)
         # A subject without a labelled window teaches nothing, and must not enter the scale either.
         self.corpus = corpus.of(corpus.subject_of(labelled).tolist())
-        self.pool = self.corpus.windows(hop, self.data.label_rule, labelled=True)
+        self.pool = self.corpus.training_windows(hop, self.data.label_rule)
         self.warnings: tuple[str, ...] = ()
         self.decoding: Decoding | None = None
         self.out_of_fold: tuple[Scores, ...] = ()
@@ -140,7 +140,7 @@ class BehaviorTask:
         """Temperature and decoders on out-of-fold scores; durations and transitions from the training labels."""
         self.out_of_fold = tuple(out_of_fold)
         windows = [self.evaluated(scores) for scores in out_of_fold]
-        label = self.corpus.windows(self.data.hop, self.data.label_rule, labelled=True).label
+        label = self.corpus.training_windows(self.data.hop, self.data.label_rule).label
         share = np.bincount(label, minlength=len(self.classes)) + 0.5  # a class may have no window at this hop
         self.decoding = fit_decoding(self.config, self.corpus, out_of_fold, windows, share / share.sum())
 
