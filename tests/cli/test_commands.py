@@ -3,8 +3,9 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from conv2d.cli.main import main
-from conv2d.config import Config
+from conv2d.config import Config, load_config
 from conv2d.data import Dataset
+from conv2d.logging.counters import count
 
 TINY = """
 name: tiny
@@ -316,18 +318,36 @@ def test_every_command_prints_one_json_object_and_nothing_else(place: Path, caps
     trained = said("train", *config, "--output", "run")
     assert trained["run"] == "run"
     assert trained["data"]["subject_names"] == ["dog01", "dog02", "dog03", "dog04"]
+    count("samples_missing", 10**9)  # by work that failed; `logged` looks for it
     evaluated = said("eval", "run", "--data", "dogs", "--output", "results", "--save-predictions")
     assert evaluated.pop("output") == "results"
     assert evaluated == json.loads((place / "results" / "metrics.json").read_text())
+    assert logged(place / "results", evaluated) == ["fsq_config", "eval", "counters"]
+    count("samples_missing", 10**9)
     crossed = said("crossval", *config, "--output", "cv")
     assert (crossed.pop("output"), crossed.pop("defaults")) == ("cv", [])
     assert crossed == json.loads((place / "cv" / "metrics.json").read_text())
+    assert logged(place / "cv", crossed) == ["fsq_config", "fold", "fold", "crossval", "counters"]
     applied = said("run", "run", "dogs/recordings/dog05_1.parquet", "--output", "timeline")
     assert applied["recordings"] == 1
     assert applied["simulated"] is True
     assert sorted(path.name for path in (place / "timeline").iterdir()) == [
-        "dog05_1.png", "predictions.parquet", "segments.csv", "timeline.json"
+        "config.yaml", "dog05_1.png", "log.jsonl", "predictions.parquet", "segments.csv", "timeline.json"
     ]  # fmt: skip
+
+
+def logged(folder: Path, metrics: Mapping[str, Any]) -> list[str]:
+    """The events of a results folder's log, notes apart; each line must say where it belongs, as must the config."""
+    facts, config = metrics["provenance"], load_config(folder / "config.yaml")
+    assert config.sha256() == facts["config_sha256"]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert (line["config_hash"], line["data_hash"]) == (facts["config_sha256"], facts["data_sha256"])
+        assert (line["seed"], line["levels"]) == (facts["seed"], list(config.model.architecture.quantization.levels))
+    *_, last, counters = lines
+    assert last["macro_f1"] == metrics["level"]["window"]["macro_f1"]
+    assert counters["counters"]["samples_missing"] < 10**9
+    return [line["event"] for line in lines if line["event"] != "note"]
 
 
 def test_a_person_is_told_what_was_chosen_and_that_it_is_simulated(
@@ -354,6 +374,27 @@ def test_a_person_is_told_what_was_chosen_and_that_it_is_simulated(
     assert code == 0
     assert "segments in 30.0 s of 1 simulated recordings" in out
     assert (place / "timelines" / "dog01_1" / "dog01_1.png").is_file()
+
+
+def test_a_baseline_that_cannot_be_fitted_is_said_and_stands_in_the_table(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quantization = "model.architecture.quantization.positions=2"
+    short = (
+        "data.window_size=8",
+        "data.hop=8",
+        "data.decode_hop=8",
+        quantization,
+        "evaluation.baselines=[random_kernels]",
+    )
+    code, _, err = run(capsys, "train", "--config", "tiny.yaml", "--data", "dogs", "--output", "run", *short)
+    assert code == 0
+    assert "note: the baseline random_kernels needs windows of 9 samples or more, data.window_size is 8" in err
+    code, out, _ = run(capsys, "eval", "run", "--data", "dogs", "--output", "results")
+    assert code == 0
+    rows = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    assert rows["random_kernels"] == ["NOT_MEASURED"] * 5
+    assert float(rows["majority"][0]) > 0
 
 
 def test_an_experiment_that_simulates_needs_neither_data_nor_output(

@@ -89,6 +89,7 @@ def in_architecture(text):
         ),
         (BASE + "model: 5\n", "x.yaml:3: model is 5; expected a block with the keys name, architecture"),
         (BASE + "seed: -1\n", "x.yaml:3: seed is -1; expected a whole number from 0 to 4294967295"),
+        (in_data("norms: 3"), "x.yaml:6: data.norms is 3; expected true or false"),
         (BASE + "seed: true\n", "x.yaml:3: seed is true; expected a whole number"),
         (BASE + "seed: 1.5\n", "x.yaml:3: seed is 1.5; expected a whole number"),
         (BASE + "seed: '1'\n", "x.yaml:3: seed is '1'; expected a whole number"),

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GroupKFold
 
+from conv2d.config import Correction
 from conv2d.data import Dataset
-from conv2d.data.corrections import Correction, apply_corrections, check_corrections
+from conv2d.data.corrections import apply_corrections, check_corrections
 from conv2d.data.missing import fill_missing
 from conv2d.data.splits import grouped_k_fold, subjects_by_split
 from conv2d.data.windows import label_windows, sliding, window_starts
@@ -78,7 +79,7 @@ def test_samples_are_those_of_the_file(shared_data):
 
 def test_flagged_cows_are_brought_to_one_gravity(shared_data):
     data = Dataset.open(shared_data / "cow_imu2x9")
-    correction = Correction("mpu_acc_scale_suspect", ("mpu9250/acc_*",), 7.6)
+    correction = Correction(where="mpu_acc_scale_suspect", columns=("mpu9250/acc_*",), divide=7.6)
     check_corrections(data.meta, data.table, [correction])
     flagged = [r.recording for r in data.table if r.meta["mpu_acc_scale_suspect"] == "True"]
     assert len(flagged) == 18

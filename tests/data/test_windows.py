@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conv2d.data.windows import label_windows, sliding, time_gaps, window_starts, window_times
+from conv2d.data import windows as windows_module
+from conv2d.data.windows import label_windows, sliding, time_gaps, window_starts
 
 RATE = 50.0
 
@@ -21,7 +22,8 @@ def plain_starts(time_s, rate_hz, window, hop):
 def plain_label(labels, rule):
     """The scorer's rule for centre and pure; for majority the most frequent, -1 last among equals."""
     if rule == "centre":
-        chosen = labels[len(labels) // 2]
+        labels = labels[[len(labels) // 2]]  # the only one looked at
+        chosen = labels[0]
     elif rule == "pure":
         chosen = labels[0] if (labels == labels[0]).all() else -1
     else:
@@ -107,18 +109,22 @@ def test_sliding_refuses_windows_outside(starts, window):
         sliding(np.zeros((1, 1, 10), np.float32), np.array(starts), window)
 
 
-def test_times_are_those_of_first_sample_centre_and_end():
-    time_s = 3.0 + np.arange(300) / RATE
-    start, centre, end = window_times(time_s, np.array([0, 64]), 128, RATE)
-    np.testing.assert_allclose(start, [3.0, 3.0 + 1.28])
-    np.testing.assert_allclose(centre - start, 1.28)
-    np.testing.assert_allclose(end - start, 2.56)
-
-
 @pytest.mark.parametrize(("window", "hop"), [(0, 1), (1, 0), (-3, 2)])
 def test_window_and_hop_are_at_least_one(window, hop):
     with pytest.raises(ValueError, match=f"window is {window} and hop {hop} samples, expected 1 or more"):
         window_starts(np.arange(9) / RATE, RATE, window, hop)
+
+
+def test_the_centre_counts_no_class(monkeypatch):
+    """One look at each window, however many classes there are and however long the recording is."""
+
+    def count(*_):
+        raise AssertionError("counted")
+
+    monkeypatch.setattr(windows_module, "_counts", count)
+    got, share = label_windows(np.array([0, -1, 10**12, 0]), np.array([0, 1, 2]), 2, "centre")
+    assert got.tolist() == [-1, 10**12, 0]
+    assert share.tolist() == [0.0, 1.0, 1.0]
 
 
 def test_an_unknown_rule_is_refused():

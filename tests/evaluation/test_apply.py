@@ -1,6 +1,7 @@
 """``conv2d run``: timelines of recordings, annotated or not, whole or with holes."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +14,11 @@ import pytest
 
 import conv2d
 from conv2d.cli.main import main
+from conv2d.config import load_config
 from conv2d.data import Dataset, Recording
 from conv2d.errors import DataError, UsageError
 from conv2d.evaluation.apply import apply_run
+from conv2d.logging.counters import count
 from conv2d.logging.progress import NullProgress
 from conv2d.tasks.behavior.model import BehaviorModel
 
@@ -56,12 +59,34 @@ def test_a_recording_without_labels(apply: Any, tmp_path: Path) -> None:
     recording, rows, frames = apply(lambda r: replace(r, labels=np.full(r.n_samples, -1)))
     check_cover(recording, rows)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "dog05_1.png", "predictions.parquet", "segments.csv", "timeline.json"
+        "config.yaml", "dog05_1.png", "log.jsonl", "predictions.parquet", "segments.csv", "timeline.json"
     ]  # fmt: skip
     facts = json.loads((tmp_path / "out" / "timeline.json").read_text())
     assert (facts["format"], facts["simulated"], facts["recordings"]) == ("conv2d-timeline/1", True, 1)
     assert facts["segments"] == len(rows)
     assert len(frames) * 8 / 50 == pytest.approx(recording.duration_s, abs=0.2)
+
+
+def test_a_timeline_says_of_what_settings_code_and_file_it_is(
+    model: BehaviorModel, simulated_dataset: Dataset, tmp_path: Path
+) -> None:
+    file = simulated_dataset.recording_path("dog05_1")
+    for place, sha256 in (
+        (file, hashlib.sha256(file.read_bytes()).hexdigest()),
+        (simulated_dataset.path, simulated_dataset.sha256()),
+    ):
+        count("left over", 7)
+        apply_run(model, place, tmp_path / "out", NullProgress())
+        facts = json.loads((tmp_path / "out" / "timeline.json").read_text())["provenance"]
+        assert (facts["command"], facts["data_sha256"]) == ("run", sha256)
+        assert load_config(tmp_path / "out" / "config.yaml").sha256() == facts["config_sha256"] == model.config.sha256()
+        lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+        assert [line["event"] for line in lines] == ["fsq_config", "run", "counters"]
+        for line in lines:
+            assert (line["config_hash"], line["data_hash"]) == (facts["config_sha256"], sha256)
+            assert (line["seed"], line["levels"]) == (0, [8, 5, 5, 5])
+        assert lines[1]["recordings"] == (1 if place == file else len(simulated_dataset.table))
+        assert set(lines[2]["counters"]) == {"samples_interpolated", "samples_missing"}
 
 
 def test_labels_change_nothing(apply: Any) -> None:

@@ -19,7 +19,9 @@ from conv2d.errors import ConfigError, DataError, GateFailed, UsageError
 from conv2d.evaluation import crossval
 from conv2d.evaluation.crossval import cross_validate
 from conv2d.evaluation.experiment import Experiment
+from conv2d.evaluation.leak_audit import CHECKS
 from conv2d.logging.progress import NullProgress
+from conv2d.tasks.behavior.corpus import Corpus
 
 Rewrite = Callable[..., Dataset]
 
@@ -126,6 +128,8 @@ def test_several_seeds_are_spread_over_and_the_first_is_the_one_shown(metrics: d
 def test_the_audit_is_of_every_fold(metrics: dict[str, Any]) -> None:
     assert metrics["leak_audit"]["passed"] is True
     assert [fold["figures"]["windows_with_copies"] for fold in metrics["leak_audit"]["folds"]] == [0, 0]
+    assert metrics["leak_audit"]["checked"] == list(CHECKS)
+    assert metrics["leak_audit"]["not_measured"] == []
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -192,8 +196,146 @@ def test_without_quantisation_codes_do_not_apply_but_all_baselines_do(
     assert not [name for name in columns if name.startswith("code_") or name == "margin"]
 
 
+def test_subjects_marked_test_take_part_and_are_named(output: Path, metrics: dict[str, Any], heard: Heard) -> None:
+    note = (
+        "marked test, yet in the cross-validation, where each subject is tested by a model that has not seen it: dog05"
+    )
+    assert f"note: {note}" in heard.said  # dog06 is marked too, and in no fold
+    assert note in metrics["cross_validation"]["notes"]
+    assert f"{note}." in (output / "report.html").read_text()
+
+
+def test_subjects_that_the_config_marks_are_named_too(
+    tiny_config: Config, rewrite: Rewrite, tmp_path: Path, without_figures: None
+) -> None:
+    data = rewrite(tmp_path / "data", lambda r: replace(r, meta={}))
+    config = apply_overrides(tiny_config, ["data.test_subjects=[dog02, dog04]"])
+    notes = validate(config, data, tmp_path / "out", 2)["cross_validation"]["notes"]
+    assert any("has not seen it: dog02, dog04" in note for note in notes)
+    assert not any("dog05" in note for note in notes)
+
+
 @pytest.mark.usefixtures("without_figures")
-def test_one_recording_under_two_names_fails_the_audit(tiny_config: Config, rewrite: Rewrite, tmp_path: Path) -> None:
+def test_a_fold_of_unknown_classes_alone_has_no_permutation_test_and_goes_on(
+    tiny_config: Config, rewrite: Rewrite, tmp_path: Path
+) -> None:
+    def only_it_shakes(recording: Recording) -> Recording:
+        labels = np.where(recording.labels == 5, 0, recording.labels)
+        return replace(recording, labels=np.full_like(labels, 5) if recording.subject == "dog01" else labels)
+
+    output = tmp_path / "out"
+    metrics = cross_validate(
+        Experiment(tiny_config, rewrite(tmp_path / "data", only_it_shakes)), None, output, NullProgress()
+    )
+    audit = metrics["leak_audit"]
+    assert [fold["figures"]["permuted_p_value"] == "NOT_MEASURED" for fold in audit["folds"]] == [True] + [False] * 5
+    assert audit["not_measured"] == ["permuted_labels"]
+    assert "NOT_MEASURED in one fold or more: whether a cheap model" in (output / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_baseline_that_windows_are_too_short_for_is_not_measured(
+    tiny_config: Config, simulated_dataset: Dataset, tmp_path: Path
+) -> None:
+    config = apply_overrides(
+        tiny_config,
+        ["data.window_size=8", "data.hop=8", "data.decode_hop=8", "model.architecture.quantization.positions=1",
+         "training.train_hop=8", "evaluation.baselines=[random_kernels]"],
+    )  # fmt: skip
+    metrics = validate(config, simulated_dataset, tmp_path / "out", 2)
+    assert list(metrics["baselines"]) == ["majority", "random_kernels"]
+    assert metrics["baselines"]["random_kernels"] == "NOT_MEASURED"
+    assert metrics["baselines"]["majority"]["n"] == metrics["level"]["window"]["n"]
+    assert "random_kernels" in (tmp_path / "out" / "report.html").read_text()
+
+
+# Leaks that are planted in the data path
+
+
+def bear_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel of each window says what it is labelled."""
+    cut = crossval.labelled_windows
+
+    def leaking(*args: Any, **options: Any) -> Any:
+        windows, labels, subjects, place = cut(*args, **options)
+        windows[:, 0, 0, 0] += labels
+        return windows, labels, subjects, place
+
+    monkeypatch.setattr(crossval, "labelled_windows", leaking)
+
+
+def encode_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel of each sample is the mean of its class in the recording, whatever the class is called."""
+    part_of = Corpus.of
+
+    def encoded(recording: Recording) -> Recording:
+        samples = recording.samples.copy()
+        for label in np.unique(recording.labels):
+            mine = recording.labels == label
+            samples[0, 0, mine] += samples[0, 0, mine].mean()
+        return replace(recording, samples=samples)
+
+    def leaking(corpus: Corpus, subjects: Any) -> Corpus:
+        part = part_of(corpus, subjects)
+        return replace(part, recordings=tuple(encoded(recording) for recording in part.recordings))
+
+    monkeypatch.setattr(Corpus, "of", leaking)
+
+
+def slip_windows_in(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """Windows of the test side stand with their labels among the training ones, under the name of another subject."""
+    cut, last = crossval.labelled_windows, []
+
+    def leaking(corpus: Corpus, *args: Any, **options: Any) -> Any:
+        windows, labels, subjects, place = cut(corpus, *args, **options)
+        if not last:  # the test side is the first to be cut
+            last.append((windows, labels))
+            return windows, labels, subjects, place
+        others, theirs = last.pop()
+        windows = np.concatenate([windows, others * np.float32(factor)])
+        return windows, np.concatenate([labels, theirs]), np.append(subjects, [subjects[0]] * len(theirs)), place
+
+    monkeypatch.setattr(crossval, "labelled_windows", leaking)
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("rule", ["centre", "majority", "pure"])
+@pytest.mark.parametrize(
+    ("plant", "finding"),
+    [
+        (bear_labels, r"E-LEAK-006: .* 0 training windows, 0 training labels and [1-9]\d* test windows came out diff"),
+        (encode_labels, r"E-LEAK-006: .* and [1-9]\d* test windows"),
+        (lambda patch: slip_windows_in(patch, 1.0), r"E-LEAK-004: .* also stand on the training side"),
+        (lambda patch: slip_windows_in(patch, 1.01), r"E-LEAK-006: .* [1-9]\d* training labels"),
+    ],
+)
+def test_a_leak_in_the_data_path_is_found(
+    tiny_config: Config, simulated_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    plant: Callable[[pytest.MonkeyPatch], None], finding: str, rule: str,
+) -> None:  # fmt: skip
+    config = apply_overrides(tiny_config, [f"data.label_rule={rule}"])
+    plant(monkeypatch)
+    with pytest.raises(GateFailed, match=finding):
+        validate(config, simulated_dataset, tmp_path / "out", 3)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("rule", ["majority", "pure"])
+def test_no_leak_is_found_where_none_is(
+    tiny_config: Config, simulated_dataset: Dataset, tmp_path: Path, rule: str
+) -> None:
+    config = apply_overrides(tiny_config, [f"data.label_rule={rule}"])
+    audit = validate(config, simulated_dataset, tmp_path / "out", 2)["leak_audit"]
+    assert audit["passed"]
+    assert "test_labels" in audit["checked"]
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_one_recording_under_two_names_fails_the_audit_before_the_training(
+    tiny_config: Config, rewrite: Rewrite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossval, "fit", None)  # never reached
     noise = np.random.default_rng(0).normal(size=(9, 2, 1500)).astype(np.float32)
 
     def double(recording: Recording) -> Recording:
@@ -213,6 +355,23 @@ def test_what_cannot_be_written_or_drawn_is_refused_before_the_work(
         validate(tiny_config, simulated_dataset, tmp_path, 2)
     with pytest.raises(ConfigError, match="seed is 4294967296"):
         validate(tiny_config, simulated_dataset, tmp_path / "out", 2, seeds=[2**32 - 1, 2**32])
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_the_hash_is_of_the_data_that_were_read(
+    tiny_config: Config, rewrite: Rewrite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = rewrite(tmp_path / "data", lambda recording: recording)
+    before, train = data.sha256(), crossval.fit
+
+    def overwrite(*args: Any, **options: Any) -> Any:
+        (data.path / "dataset.yaml").write_text((data.path / "dataset.yaml").read_text() + "\n# corrected\n")
+        return train(*args, **options)
+
+    monkeypatch.setattr(crossval, "fit", overwrite)
+    metrics = validate(tiny_config, data, tmp_path / "out", 2)
+    assert data.sha256() != before
+    assert metrics["provenance"]["data_sha256"] == before
 
 
 def test_the_command_takes_its_folds_from_the_experiment(

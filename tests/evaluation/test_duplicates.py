@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from conv2d.errors import DataError
-from conv2d.evaluation.duplicates import is_seen, read_seen, run_fingerprint, windows_with_copies, write_seen
+from conv2d.evaluation.duplicates import (
+    COPY_RUN,
+    STRETCH,
+    is_seen,
+    read_seen,
+    run_fingerprint,
+    windows_with_copies,
+    write_seen,
+)
 
 
 def signal(n: int, seed: int) -> np.ndarray:
@@ -89,6 +98,49 @@ def test_what_was_seen_is_known_again_and_nothing_else(tmp_path: Path) -> None:
     assert not is_seen(signal(3000, 2), seen)
     half_and_half = np.concatenate([signal(1000, 3), signal(2000, 1)[:, :, 500:1500]], axis=2)
     assert is_seen(half_and_half, seen)
+
+
+@given(
+    length=st.integers(60, 400),
+    kept=st.integers(COPY_RUN + STRETCH - 1, 60),
+    place=st.floats(0, 1),
+    seed=st.integers(0, 10**6),
+)
+def test_a_short_copy_is_known_wherever_it_was_cut(length: int, kept: int, place: float, seed: int) -> None:
+    whole = signal(length, seed)
+    start = int(place * (length - kept))
+    assert is_seen(whole[:, :, start : start + kept], run_fingerprint(whole, COPY_RUN))
+    assert not is_seen(signal(kept, seed + 1), run_fingerprint(whole, COPY_RUN))
+
+
+def test_a_short_copy_is_known_though_the_sensor_is_stuck_between() -> None:
+    whole = signal(200, 5)
+    whole[:, :, 60:90] = whole[:, :, 60:61]
+    assert is_seen(whole[:, :, 45:105], run_fingerprint(whole, COPY_RUN))
+
+
+def test_a_fingerprint_is_kept_in_every_stretch_and_stays_small() -> None:
+    whole = signal(20_000, 6)
+    seen = run_fingerprint(whole, COPY_RUN)
+    assert len(seen) < 0.13 * 20_000  # a byte a sample: 2 of 17 runs
+    for start in range(0, 19_000, 531):
+        stretch = whole[:, :, start : start + COPY_RUN + STRETCH - 1]
+        assert len(run_fingerprint(stretch, COPY_RUN)) == 1
+        assert np.isin(run_fingerprint(stretch, COPY_RUN), seen).all()
+
+
+def test_nothing_was_seen(tmp_path: Path) -> None:
+    write_seen(tmp_path, [])
+    assert not is_seen(signal(100, 0), read_seen(tmp_path))
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "conv2d-seen/3"}])
+def test_fingerprints_of_another_version_are_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    # those of the first had no format, and one run in 64
+    content = save({"runs": np.arange(5, dtype=np.uint64)}, metadata=metadata)
+    (tmp_path / "seen.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match=r"E-RUN-002: .* this version reads 'conv2d-seen/2'; train again"):
+        read_seen(tmp_path)
 
 
 def test_stretches_that_hardly_move_are_no_fingerprint() -> None:

@@ -16,8 +16,10 @@ import pytest
 from conv2d.cli.main import main
 from conv2d.data import Dataset, Recording
 from conv2d.errors import DataError, GateFailed, UsageError
+from conv2d.evaluation.baselines import load_baselines, save_baselines
 from conv2d.evaluation.holdout import evaluate_run
 from conv2d.logging.progress import NullProgress
+from conv2d.tasks.behavior.model import BehaviorModel
 
 Rewrite = Callable[..., Dataset]
 
@@ -98,8 +100,10 @@ def test_the_same_again_gives_the_same_files_and_replaces_those_that_are_there(
     (again / "left over").write_text("x")
     evaluate(trained_run, unseen, again, "all")
     files = sorted(path.name for path in again.iterdir())
-    assert files == ["metrics.json", "predictions.parquet", "report.html", "segments.csv"]
-    assert [name for name in files if (again / name).read_bytes() != (results / name).read_bytes()] == []
+    assert {"metrics.json", "predictions.parquet", "report.html", "segments.csv"} <= set(files)
+    assert "left over" not in files
+    others = [name for name in files if (again / name).read_bytes() != (results / name).read_bytes()]
+    assert [name for name in others if name != "log.jsonl"] == []  # which has the time of day
 
 
 def test_what_was_measured_says_where_it_comes_from(metrics: dict[str, Any], trained_run: Path, results: Path) -> None:
@@ -112,6 +116,47 @@ def test_what_was_measured_says_where_it_comes_from(metrics: dict[str, Any], tra
     assert list(metrics["baselines"]) == ["majority", "random_kernels"]
     assert metrics["codes"]["size"] == 8 * 5 * 5 * 5
     assert "Simulated data: no animal" in (results / "report.html").read_text()
+
+
+def test_the_audit_claims_nothing_that_was_not_checked(metrics: dict[str, Any], results: Path) -> None:
+    audit = metrics["leak_audit"]
+    assert audit["checked"] == ["subjects", "fitted", "copies"]
+    assert audit["not_measured"] == ["test_labels", "permuted_labels"]
+    assert audit["fitted"] == ["network", "preprocess", "calibration", "decoders"]
+    said = (results / "report.html").read_text().split("Checked: whether a subject")[1]
+    assert "permuted" not in said.split("NOT_MEASURED: ")[0]
+    assert "permuted" in said.split("NOT_MEASURED: ")[1]
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_the_hash_is_of_the_data_that_were_read(
+    trained_run: Path, rewrite: Rewrite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = rewrite(tmp_path / "data", kept_apart)
+    before = data.sha256()
+    decode = BehaviorModel.apply
+
+    def overwrite(model: BehaviorModel, corpus: Any) -> Any:
+        (data.path / "dataset.yaml").write_text((data.path / "dataset.yaml").read_text() + "\n# corrected\n")
+        return decode(model, corpus)
+
+    monkeypatch.setattr(BehaviorModel, "apply", overwrite)
+    metrics = evaluate(trained_run, data, tmp_path / "out", "all")
+    assert data.sha256() != before
+    assert metrics["provenance"]["data_sha256"] == before
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_baseline_that_was_asked_for_and_is_not_there_is_not_measured(
+    trained_run: Path, unseen: Dataset, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    stored = load_baselines(run / "baselines.safetensors")
+    save_baselines(run / "baselines.safetensors", {"majority": stored["majority"]})
+    metrics = evaluate(run, unseen, tmp_path / "out", "all")
+    assert metrics["baselines"]["random_kernels"] == "NOT_MEASURED"
+    assert metrics["baselines"]["majority"]["n"] > 0
+    assert "random_kernels" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -149,6 +194,27 @@ def test_a_copy_under_other_names_is_refused_too(trained_run: Path, rewrite: Rew
     with pytest.raises(GateFailed, match="E-EVAL-002: recording xdog03_2 stands, sample for sample"):
         evaluate(trained_run, data, tmp_path / "out", "all")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("start", [0, 401, 777, 1300])
+def test_a_few_seconds_of_what_was_seen_are_refused(
+    trained_run: Path, rewrite: Rewrite, tmp_path: Path, start: int
+) -> None:
+    def cut(recording: Recording) -> Recording | None:
+        if recording.name != "dog03_1":
+            return None
+        part = slice(start, start + 70)
+        return replace(
+            renamed(recording),
+            time_s=recording.time_s[part],
+            samples=recording.samples[..., part],
+            labels=np.zeros(70, np.int64),
+            meta={},
+        )
+
+    data = rewrite(tmp_path / "data", cut, name="other_dogs")
+    with pytest.raises(GateFailed, match="E-EVAL-002: recording xdog03_1 stands, sample for sample"):
+        evaluate(trained_run, data, tmp_path / "out", "all")
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -4,10 +4,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conv2d.errors import DataError, GateFailed, UsageError
 from conv2d.evaluation import leak_audit
-from conv2d.evaluation.leak_audit import FALSE_ALARM, LeakAudit, audit_leaks
+from conv2d.evaluation.leak_audit import (
+    CHECKS,
+    FALSE_ALARM,
+    LeakAudit,
+    Relabelled,
+    audit_leaks,
+    audit_split,
+    exchanged_labels,
+)
 
 
 @dataclass(frozen=True)
@@ -191,7 +201,7 @@ def test_unlabelled_missing_and_unseen_are_taken() -> None:
     assert audit.figures["chance"] == 0.5
     assert any("test windows are of classes that no training window has" in note for note in audit.notes)
     assert replace(split, fitted={}).audit().notes == [
-        "nothing fitted was declared, so only subjects, copies and permuted labels were looked at"
+        "nothing fitted was declared, so what fitted things saw was not looked at"
     ]
 
 
@@ -203,7 +213,98 @@ def test_what_cannot_be_audited_is_said() -> None:
         replace(split, y_test=split.y_test[:3]).audit()
     with pytest.raises(DataError, match="E-LEAK-103: the training side has no labelled window"):
         replace(split, y_train=np.full(180, -1)).audit()
-    with pytest.raises(DataError, match="E-LEAK-104: the training side holds 1 classes"):
+    with pytest.raises(DataError, match="E-LEAK-104: the training side holds 1 class, expected at least 2"):
         replace(split, y_train=np.zeros(180, int)).audit()
     with pytest.raises(UsageError, match="E-LEAK-105"):
         split.audit(refit=lambda labels: labels)
+    with pytest.raises(UsageError, match="E-LEAK-106: got 1 classes"):
+        exchanged_labels([0, 0], n_classes=1, seed=0)
+
+
+def test_a_check_that_was_not_made_is_not_passed() -> None:
+    split = clean(10)
+    assert split.audit().checked == ("subjects", "fitted", "copies", "permuted_labels")
+    assert split.audit().to_dict()["not_measured"] == ["test_labels"]
+    assert split.audit(relabelled=same_again(split)).checked == tuple(CHECKS)
+    assert replace(split, fitted={}).audit().to_dict()["not_measured"] == ["fitted", "test_labels"]
+    # nothing was compared
+    nothing = replace(same_again(split), X_test=split.X_test[:0], which=np.empty(0, np.int64))
+    assert "test_labels" in split.audit(relabelled=nothing).to_dict()["not_measured"]
+
+
+def test_test_windows_of_unknown_classes_alone_leave_the_permutation_test_out() -> None:
+    split = clean(11)
+    audit = replace(split, y_test=np.full(60, 7)).audit()
+    assert audit.passed
+    assert audit.figures["permuted_p_value"] == audit.figures["permuted_balanced_accuracy"] == "NOT_MEASURED"
+    assert audit.notes == ["no permutation test: all 60 test windows are of classes that no training window has"]
+    assert "permuted_labels" in audit.to_dict()["not_measured"]
+
+
+def test_the_audit_before_training_finds_subjects_and_copies() -> None:
+    split = clean(12)
+    sides = {name: value for name, value in vars(split).items() if name != "fitted"}
+    assert audit_split(**sides).to_dict()["checked"] == ["subjects", "copies"]
+    assert audit_split(**sides).passed
+    copied = audit_split(**sides | {"X_test": np.concatenate([split.X_train[:5], split.X_test[5:]])})
+    both = audit_split(**sides | {"train_subjects": split.train_subjects | {"s5"}})
+    assert [finding[:10] for finding in copied.findings + both.findings] == ["E-LEAK-004", "E-LEAK-001"]
+
+
+def same_again(split: Split) -> Relabelled:
+    """A path that does not read the labels of the test side."""
+    return Relabelled(split.X_train, split.y_train, split.X_test[::-1], np.arange(len(split.X_test))[::-1])
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        ("X_train", "1 training windows, 0 training labels and 0 test windows came out different"),
+        ("y_train", "0 training windows, 1 training labels and 0 test windows"),
+        ("X_test", "0 training windows, 0 training labels and 1 test windows"),
+    ],
+)
+def test_one_bit_that_follows_the_labels_of_the_test_side_is_found(which: str, message: str) -> None:
+    split = clean(13)
+    split.X_train[4, 0, 0, 3] = np.nan  # missing both times, which is no difference
+    once_more = same_again(split)
+    assert split.audit(relabelled=once_more).passed
+    array = getattr(once_more, which).copy()
+    array[(5,) + (0,) * (array.ndim - 1)] += 1
+    audit = split.audit(relabelled=replace(once_more, **{which: array}))
+    assert [finding[:11] for finding in audit.findings] == ["E-LEAK-006:"]
+    assert message in audit.findings[0]
+
+
+def test_a_slipped_window_is_found_though_its_permuted_figures_are_at_chance() -> None:
+    # What the permutation test without refit cannot see: its labels are permuted after the windows are finished.
+    split = clean(14)
+    slipped = replace(
+        split,
+        X_train=np.concatenate([split.X_train, split.X_test[:30] * np.float32(1.01)]),
+        y_train=np.concatenate([split.y_train, split.y_test[:30]]),
+        groups_train=np.concatenate([split.groups_train, np.full(30, "s0")]),
+    )
+    assert slipped.audit().passed
+    other = np.concatenate([split.y_train, (split.y_test[:30] + 1) % 3])
+    audit = slipped.audit(relabelled=replace(same_again(split), X_train=slipped.X_train, y_train=other))
+    assert [finding[:11] for finding in audit.findings] == ["E-LEAK-006:"]
+    assert "30 training labels" in audit.findings[0]
+
+
+@given(labels=st.lists(st.integers(-1, 2), max_size=60), n_classes=st.integers(3, 5), seed=st.integers(0, 10**6))
+def test_exchanged_labels_are_others_at_the_same_places(labels: list[int], n_classes: int, seed: int) -> None:
+    old = np.array(labels, np.int64)
+    new = exchanged_labels(old, n_classes, seed)
+    assert ((new >= 0) == (old >= 0)).all()
+    assert new.max(initial=0) < n_classes
+    assert (new != old).any() == (old >= 0).any()
+    assert (new == exchanged_labels(old, n_classes, seed)).all()
+    changes = np.flatnonzero(old[1:] == old[:-1])
+    assert (new[changes] == new[changes + 1]).all(), "a segment stays one"
+
+
+def test_exchanged_labels_also_change_which_stretches_share_one() -> None:
+    old = np.repeat(np.tile([0, 1], 20), 5)
+    new = exchanged_labels(old, 2, seed=0)
+    assert len(np.unique(new[old == 0])) == 2

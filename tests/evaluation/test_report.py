@@ -77,7 +77,10 @@ def metrics(**given) -> dict:
         "summary": {"worst_subject": EVIL, "worst_subject_macro_f1": 0.4, "subjects": 3},
         "codes": {"used": 147, "perplexity": 53.21, "level_usage": [1.0, 0.87512]},
         "latency_ms": "NOT_MEASURED",
-        "leak_audit": {"passed": True, "findings": [], "notes": ["a few copies"], "figures": {"chance": 0.25}},
+        "leak_audit": {
+            "passed": True, "checked": ["copies"], "not_measured": ["permuted_labels"], "findings": [],
+            "notes": ["a few copies"], "figures": {"chance": 0.25},
+        },
         "provenance": {},
     } | given  # fmt: skip
 
@@ -128,6 +131,7 @@ def test_every_section_says_what_the_metrics_hold(tmp_path) -> None:
     assert "1.000, 0.875" in page.text["Codes"]
     assert "NOT_MEASURED" in page.text["Latency"]
     assert "passed" in page.text["Leak audit"]
+    assert "Checked: whether signal of one side was copied to the other." in page.text["Leak audit"]
     assert "a few copies" in page.text["Leak audit"]
     assert "packages.numpy  2.4" in re.sub(r"\s+", "  ", page.text["Provenance"])
 
@@ -196,6 +200,42 @@ def test_a_failed_audit_is_seen(tmp_path) -> None:
     assert "E-LEAK-001: s1" in page.text["Leak audit"]
     assert '<p class="pass">' not in html
     assert "NOT_MEASURED" in written(tmp_path, metrics=metrics(leak_audit=None))[1].text["Leak audit"]
+
+
+def test_the_audit_says_what_it_checked_and_no_more(tmp_path) -> None:
+    _, page = written(tmp_path)
+    said, left_out = page.text["Leak audit"].split("NOT_MEASURED: ")
+    assert "passed what was checked" in said
+    assert "permuted" not in said
+    assert "subject" not in said
+    assert left_out.startswith("whether a cheap model beats chance when the labels are permuted")
+    every = {"passed": True, "checked": ["subjects", "copies"], "not_measured": []}
+    said = written(tmp_path, metrics=metrics(leak_audit=every))[1].text["Leak audit"]
+    assert "NOT_MEASURED" not in said
+    assert "whether a subject stands on both sides; whether signal" in said
+    of_folds = every | {"not_measured": ["fitted"], "folds": [{}]}
+    assert (
+        "NOT_MEASURED in one fold or more: whether anything fitted"
+        in (written(tmp_path, metrics=metrics(leak_audit=of_folds))[1].text["Leak audit"])
+    )
+
+
+def test_an_audit_that_checked_nothing_has_not_passed(tmp_path) -> None:
+    html, page = written(tmp_path, metrics=metrics(leak_audit={"passed": True, "findings": []}))
+    assert '<p class="pass">' not in html
+    assert "NOT_MEASURED" in page.text["Leak audit"]
+
+
+def test_a_baseline_that_was_not_measured_keeps_its_row(tmp_path) -> None:
+    baselines = {"majority": window(macro_f1=0.04), "random_kernels": "NOT_MEASURED"}
+    _, page = written(tmp_path, metrics=metrics(baselines=baselines))
+    row = page.text["Baselines"].split("random_kernels")[1].split()
+    assert set(row) >= {"NOT_MEASURED"}
+    assert "0.500" not in row
+    assert "beats the best baseline on single windows: macro-F1 0.806 against 0.040 of majority" in page.text["Summary"]
+    _, page = written(tmp_path, metrics=metrics(baselines={"forest": "NOT_MEASURED"}))
+    assert "not compared with baselines" in page.text["Summary"]
+    assert "forest" in page.text["Baselines"]
 
 
 def test_folds_and_further_blocks_are_shown(tmp_path) -> None:

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,11 @@ from conv2d.errors import DataError, UsageError
 from conv2d.evaluation import training
 from conv2d.evaluation.experiment import Experiment
 from conv2d.evaluation.holdout import evaluate_run
-from conv2d.evaluation.training import train_run
+from conv2d.evaluation.training import fit_run_baselines, labelled_windows, train_run
+from conv2d.logging.counters import count
 from conv2d.logging.progress import NullProgress
+from conv2d.tasks.behavior.corpus import Corpus, read_corpus, select
+from conv2d.tasks.behavior.preprocess import fit_preprocess
 
 Rewrite = Callable[..., Dataset]
 STAMPED = {"log.jsonl"}  # the one file with times in it
@@ -43,6 +47,10 @@ class Heard(NullProgress):
 def differing(first: Path, second: Path) -> set[str]:
     files = {path.name for path in first.iterdir()} | {path.name for path in second.iterdir()}
     return {name for name in files if (first / name).read_bytes() != (second / name).read_bytes()}
+
+
+def logged(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def train(config: Config, dataset: Dataset, run: Path) -> Path:
@@ -163,9 +171,79 @@ def test_a_window_shorter_than_a_kernel_still_has_a_baseline(
             "model.architecture.quantization.positions=2",
         ],
     )
-    run = train(config, simulated_dataset, tmp_path / "run")
-    metrics = evaluate_run(run, simulated_dataset.path, "test", tmp_path / "results", NullProgress())
-    assert list(metrics["baselines"]) == ["majority"]
+    heard = Heard()
+    train_run(Experiment(config, simulated_dataset), tmp_path / "run", heard)
+    metrics = evaluate_run(tmp_path / "run", simulated_dataset.path, "test", tmp_path / "results", NullProgress())
+    assert [name for name, figures in metrics["baselines"].items() if isinstance(figures, dict)] == ["majority"]
+    # neither is silent: one baseline more than was asked for, another one less
+    expected = [
+        "the baseline majority is fitted too, though evaluation.baselines does not name it",
+        "the baseline random_kernels needs windows of 9 samples or more, data.window_size is 8, so it is left out",
+    ]
+    assert heard.said == [f"note: {note}" for note in expected]
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["warnings"] == expected
+    assert [line["text"] for line in logged(tmp_path / "run") if line["event"] == "note"] == expected
+
+
+def lost(corpus: Corpus) -> Corpus:
+    """Without the first half of the first recording's samples, and without the second sensor of the second."""
+    first, second = (recording.samples.copy() for recording in corpus.recordings[:2])
+    first[..., : first.shape[2] // 2] = np.nan
+    second[:, 1] = np.nan
+    recordings = [replace(r, samples=x) for r, x in zip(corpus.recordings, (first, second), strict=False)]
+    return replace(corpus, recordings=(*recordings, *corpus.recordings[2:]))
+
+
+def test_baselines_see_a_missing_sample_as_missing_and_learn_from_no_window_without_data(
+    tiny_config: Config, simulated_dataset: Dataset
+) -> None:
+    whole = read_corpus(tiny_config, simulated_dataset, select(tiny_config.data, simulated_dataset))
+    preprocess, corpus = fit_preprocess(whole, norms=False), lost(whole)
+    windows, labels, _, place = labelled_windows(corpus, preprocess, tiny_config)
+    for window, recording, start in zip(windows, place.recording, place.start, strict=True):
+        there = ~np.isnan(corpus.recordings[recording].samples[..., start : start + 64])
+        assert (~np.isnan(window) == there).all()
+    without = np.isnan(windows).mean(axis=(1, 2, 3)) > 0.5
+    assert without.sum() > 5
+    # all of them are judged, as the network is; only those with data are learned from
+    names = ("majority", "random_kernels", "forest")
+    fitted = fit_run_baselines(names, corpus, preprocess, tiny_config, len(corpus.selection.classes))
+    shares = np.bincount(labels[~without], minlength=len(corpus.selection.classes)) / (~without).sum()
+    assert fitted["majority"].predict_proba(windows)[0] == pytest.approx(shares)
+    for baseline in fitted.values():
+        proba = baseline.predict_proba(windows)
+        assert np.isfinite(proba).all()
+        assert np.allclose(proba.sum(1), 1)
+    # a sensor that is missing is not a sensor that reads nothing
+    forest = fitted["forest"].predict_proba(windows[place.recording == 1])
+    assert not np.allclose(forest, fitted["forest"].predict_proba(np.nan_to_num(windows[place.recording == 1])))
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_baselines_are_judged_on_the_windows_of_the_network(
+    trained_run: Path, rewrite: Rewrite, tmp_path: Path
+) -> None:
+    def lose(recording: Recording) -> Recording:
+        samples = recording.samples.copy()
+        samples[..., :600] = np.nan
+        return replace(recording, samples=samples)
+
+    data = rewrite(tmp_path / "data", lose)
+    metrics = evaluate_run(trained_run, data.path, "test", tmp_path / "results", NullProgress())
+    n = metrics["level"]["window"]["n"]
+    assert {name: metrics["baselines"][name]["n"] for name in ("majority", "random_kernels")} == {
+        "majority": n, "random_kernels": n,
+    }  # fmt: skip
+
+
+def test_what_failed_work_has_counted_is_not_counted_again(
+    tiny_run: Path, tiny_config: Config, simulated_dataset: Dataset, tmp_path: Path
+) -> None:
+    count("samples_missing", 10**9)  # and never written down
+    run = train(tiny_config, simulated_dataset, tmp_path / "run")
+    counters = [line["counters"] for line in logged(run) if line["event"] == "counters"]
+    assert counters == [line["counters"] for line in logged(tiny_run) if line["event"] == "counters"]
+    assert counters[0]["samples_missing"] < 10**9
 
 
 # Stopped and gone on with

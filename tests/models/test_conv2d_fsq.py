@@ -1,11 +1,14 @@
 """The network takes any (C, S, T), stays small, and holds only what an accelerator takes up to the projection."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from conv2d.config import default_config
 from conv2d.errors import UsageError
 from conv2d.models.conv2d_fsq import Architecture, Conv2dFSQ
 
@@ -54,8 +57,13 @@ def test_the_encoder_exports_with_the_operators_of_a_compiler() -> None:
     }  # fmt: skip
 
 
-def test_the_default_is_small() -> None:
-    network = Conv2dFSQ(Architecture(9, 2, 100, 12))
+@pytest.mark.parametrize("sensors", [1, 2, 9, 10, 17, 24, 25, 64, 65])
+def test_the_default_is_small_for_any_number_of_sensors(sensors: int) -> None:
+    names = [f"s{number}" for number in range(sensors)]
+    facts = SimpleNamespace(name="x", rate_hz=400, sensors=names, channels=["acc_x"], classes=["a", "b"])
+    config, _ = default_config(facts)
+    width, positions = config.model.architecture.width, config.model.architecture.quantization.positions
+    network = Conv2dFSQ(Architecture(20, sensors, config.data.window_size, 20, width=width, positions=positions))
     assert sum(weight.numel() for weight in network.parameters()) < 150_000
 
 

@@ -145,20 +145,70 @@ def test_a_damaged_run_is_refused_in_one_sentence(trained_run: Path, tmp_path: P
     if file in ("baselines.safetensors", "inner_predictions.parquet", "seen.safetensors"):
         assert conv2d.load(copy)  # not read to apply the model
         return
-    with pytest.raises((DataError, UsageError)) as caught:
+    with pytest.raises(DataError) as caught:
         conv2d.load(copy)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("file", ["provenance.json", "model.json", "preprocess.json", "calibration.json", "hsmm.json"])
+@pytest.mark.parametrize(
+    "file",
+    ["provenance.json", "model.json", "preprocess.json", "calibration.json", "hsmm.json", "label_map.json"],
+)
 def test_an_unknown_version_is_refused(trained_run: Path, tmp_path: Path, file: str) -> None:
     copy = tmp_path / "run"
     shutil.copytree(trained_run, copy)
     stored = json.loads((copy / file).read_text())
     stored["format"] = stored["format"].replace("/1", "/99")
     (copy / file).write_text(json.dumps(stored))
-    with pytest.raises((DataError, UsageError), match="/99"):
+    with pytest.raises(DataError, match="/99"):
         conv2d.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("label_map.json", "classes", ["one", "two"]),
+        ("calibration.json", "prior", [0.5, 0.5]),
+        ("calibration.json", "prior", [[0.5], [0.5, 0.5]]),
+    ],
+)
+def test_files_of_another_number_of_classes_are_refused(
+    trained_run: Path, tmp_path: Path, file: str, key: str, value: object
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained_run, copy)
+    (copy / file).write_text(json.dumps({**json.loads((copy / file).read_text()), key: value}))
+    with pytest.raises(DataError, match="copy the run again"):
+        conv2d.load(copy)
+
+
+def test_windows_without_data_are_not_trained_on(simulated_dataset: Dataset, small_config: Config) -> None:
+    corpus = read_corpus(small_config, simulated_dataset, select(small_config.data, simulated_dataset))
+    whole = BehaviorTask(small_config, corpus)
+    lost = corpus.recordings[0].samples.copy()
+    lost[..., 1000:2000] = np.nan
+    holed = replace(corpus, recordings=(replace(corpus.recordings[0], samples=lost), *corpus.recordings[1:]))
+    task = BehaviorTask(small_config, holed)
+    gone = set(zip(whole.pool.recording, whole.pool.start, strict=True)) - set(
+        zip(task.pool.recording, task.pool.start, strict=True)
+    )
+    assert len(task.pool) + len(gone) == len(whole.pool)
+    assert {recording for recording, _ in gone} == {0}
+    start = np.array(sorted(start for _, start in gone))
+    assert ((start > 1000 - 32) & (start < 2000 - 32)).all()
+    assert np.diff(start).max() == 2
+    empty = tuple(replace(r, samples=np.full_like(r.samples, np.nan)) for r in corpus.recordings)
+    with pytest.raises(DataError, match="E-EXP-009"):
+        BehaviorTask(small_config, replace(corpus, recordings=empty))
+
+
+def test_decoding_by_the_one_decoder_asked_for_gives_the_same_timeline(
+    model: BehaviorModel, simulated_dataset: Dataset
+) -> None:
+    corpus = model.read(simulated_dataset, ["dog05"])
+    for alone, every in zip(model.apply(corpus, decoders=[]), model.apply(corpus), strict=True):
+        assert set(alone.decoded) == {model.decoding.name}
+        assert alone.segments() == every.segments()
 
 
 def test_without_quantisation_there_are_no_codes(simulated_dataset: Dataset, small_config: Config) -> None:

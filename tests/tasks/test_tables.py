@@ -1,6 +1,7 @@
 """``predictions.parquet`` and ``segments.csv``: columns, times that lose nothing, runs that follow one another."""
 
 import csv
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conv2d.data import Recording
-from conv2d.tasks.behavior.frames import Frames, frame_of_sample
+from conv2d.tasks.behavior.frames import Frames, frame_of_sample, piece_of_sample
 from conv2d.tasks.behavior.tables import SEGMENT_COLUMNS, write_predictions, write_segments
-from conv2d.tasks.behavior.timeline import Result
+from conv2d.tasks.behavior.timeline import Result, decode
+from conv2d.temporal.min_dwell import MinDwell
 
 CLASSES = ("rest, lying", "walk")
 WINDOW = 4
@@ -107,3 +109,39 @@ def test_written_segments_hold_every_sample_once_whatever_the_clock(
     for a, b in pairwise(time_s):
         held = any(start <= a and b <= end for start, end, _ in rows) or any(end == b for _, end, _ in rows)
         assert held == (b - a <= WINDOW / rate)
+
+
+class DwellOfThree:
+    """A decoding whose only decoder asks for three frames, on probabilities as they are."""
+
+    name = "min_dwell"
+    decoders = {"min_dwell": MinDwell(0.3, 0.1)}  # noqa: RUF012
+
+    class posterior:
+        filter = smooth = staticmethod(lambda scores, _: np.exp(scores))
+
+    def calibrate(self, logits: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return np.exp(logits)
+
+    def decode(self, _: str, scores: np.ndarray, has_data: np.ndarray) -> np.ndarray:
+        return self.decoders["min_dwell"].decode(scores, has_data).labels
+
+    def shortest_stay(self, _: str) -> int:
+        return 3
+
+
+@given(
+    st.lists(st.integers(0, 1), min_size=1, max_size=60),
+    st.dictionaries(st.integers(1, 59), st.sampled_from([0.25, 0.4, 3.0]), max_size=4),
+)
+def test_no_segment_inside_a_timeline_is_shorter_than_the_dwell(labels: list[int], gaps: dict[int, float]) -> None:
+    time_s = np.arange(len(labels)) / 10
+    for at, length in gaps.items():
+        time_s[at:] += length
+    given_result = result_of(time_s, np.array(labels), 10.0)
+    frames = replace(given_result.frames, piece=piece_of_sample(given_result.recording))
+    result = decode(given_result.recording, frames, DwellOfThree(), 1)  # type: ignore[arg-type]
+    spans = result.spans(result.sample_labels("min_dwell"))
+    for before, span, after in zip(spans, spans[1:], spans[2:], strict=False):
+        if before[4] == span[3] and span[4] == after[3]:  # no pause on either side
+            assert span[2] - span[1] >= 3

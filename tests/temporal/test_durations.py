@@ -119,7 +119,7 @@ def test_without_intervals_the_fixed_point_is_kaplan_meier():
 def stats(segments, n_states):
     state, low, high, started = (np.array(column) for column in zip(*segments, strict=True))
     zeros = np.zeros((n_states, n_states), int)
-    return SegmentStatistics(n_states, state, low, high, started.astype(bool), zeros, zeros[0], zeros[0])
+    return SegmentStatistics(n_states, state, low, high, started.astype(bool), zeros, zeros[0], zeros[0], zeros[0])
 
 
 @pytest.mark.parametrize("kind", LAWS)

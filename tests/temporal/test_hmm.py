@@ -40,7 +40,9 @@ def test_decoding_and_filtering_are_the_textbooks(k):
     model = HMM(k, 0.5, emission_weight=0.4).fit([np.repeat(rng.integers(0, k, 20), rng.integers(1, 9, 20))])
     log_proba = np.log(rng.dirichlet(np.ones(k), 80))
     emissions = model.emissions(log_proba)
-    path, score = viterbi(model.log_initial_, model.log_transitions_, emissions)
+    ended = emissions.copy()
+    ended[-1] += model.log_final_
+    path, score = viterbi(model.log_initial_, model.log_transitions_, ended)
     decoded = model.decode(log_proba)
     np.testing.assert_array_equal(decoded.labels, path)
     assert decoded.score == pytest.approx(score)

@@ -41,7 +41,9 @@ def score_of(model, emissions, segments):
         else:
             weight = pmf[state, length - 1]
         total += np.log(weight) + emissions[start:end, state].sum()
-        if not last:
+        if last:
+            total += model.log_final_[state]
+        else:
             total += model.log_transitions_[state, segments[number + 1][0]]
     return total
 
@@ -79,7 +81,8 @@ def test_filter_never_looks_ahead_and_ends_where_smoothing_does(seed, k, n_frame
     cut = n_frames // 2 + 1
     np.testing.assert_allclose(filtered[:cut], model.filter(log_proba[:cut]), atol=1e-9)
     np.testing.assert_allclose(filtered.sum(axis=1), 1)
-    np.testing.assert_allclose(filtered[-1], model.smooth(log_proba)[-1], atol=1e-9)
+    last = filtered[-1] * np.exp(model.log_final_)  # only who looks back knows that the recording ends here
+    np.testing.assert_allclose(last / last.sum(), model.smooth(log_proba)[-1], atol=1e-9)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -248,10 +251,23 @@ def test_uniform_transitions_keep_the_durations_and_forget_the_order(timeline, w
     direct = HSMM(3, 0.5, transitions="uniform").fit(recordings)
     np.testing.assert_allclose(derived.log_transitions_, direct.log_transitions_)
     np.testing.assert_allclose(derived.log_initial_, direct.log_initial_)
+    np.testing.assert_array_equal(derived.log_final_, direct.log_final_)
     np.testing.assert_array_equal(derived.log_durations_, direct.log_durations_)
     off = np.exp(derived.log_transitions_)[~np.eye(3, dtype=bool)].reshape(3, 2)
     np.testing.assert_allclose(off[:, 0], off[:, 1])
     assert derived.get_params() == direct.get_params()
+
+
+def test_where_recordings_end_counts_only_as_far_as_it_is_no_chance(timeline, world):
+    stopped = HSMM(2, 1.0).fit([[0] * 30 + [1] * 5] * 20)
+    assert np.exp(stopped.log_final_[1]) == pytest.approx(7, rel=0.1)
+    doubtful = np.log([[0.9, 0.1]] * 20 + [[0.45, 0.55]] * 4)
+    assert stopped.decode(doubtful).labels[-1] == 1
+    unseen = HSMM(2, 1.0, max_gap_s=3).fit([[0] * 30 + [1] * 5 + [-1] * 4])
+    np.testing.assert_array_equal(unseen.log_final_, np.zeros(2))
+    rng = np.random.default_rng(0)
+    any_time = HSMM(3, 1.0).fit([timeline(rng, *world, 500) for _ in range(300)])
+    assert np.abs(any_time.log_final_).max() < 0.4
 
 
 def test_another_weight_leaves_the_original_alone():

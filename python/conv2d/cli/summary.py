@@ -14,7 +14,7 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     simulated = " (simulated data)" if metrics["provenance"]["simulated"] else ""
     window = metrics["level"]["window"]
     rows = [["network", *(window[key] for key in WINDOW)]]
-    rows += [[name, *(figures[key] for key in WINDOW)] for name, figures in metrics["baselines"].items()]
+    rows += [[name, *_figures(figures)] for name, figures in metrics["baselines"].items()]
     print_table(["windows" + simulated, *WINDOW], rows)
     columns = ["accuracy", "macro_f1", *TIMELINE]
     rows = []
@@ -28,3 +28,8 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     print("  ".join(f"{key} {text}" for key, text in zip(chosen, shown, strict=True)))
     summary = metrics["summary"]
     print(f"worst subject: {summary['worst_subject']}, window macro-F1 {summary['worst_subject_macro_f1']:.3f}")
+
+
+def _figures(figures: Mapping[str, Any] | str) -> list[Any]:
+    """The cells of a baseline; one that could not be fitted is a word instead of figures."""
+    return [figures] * len(WINDOW) if isinstance(figures, str) else [figures[key] for key in WINDOW]

@@ -10,6 +10,7 @@ from conv2d.config.overrides import parse_override
 
 WINDOW_S = 2.56  # two to three strides of a person or a dog; the window of the UCI HAR papers
 FEWEST, MOST = 96, 1024  # samples in a window: enough for the convolutions, bounded at high rates
+WIDTHS = ((9, 32), (24, 24), (64, 16), (256, 8))  # up to so many sensors this width keeps under 150,000 parameters
 FRAMES = 16  # a window is moved on by a sixteenth between two frames, so its length is a multiple of this
 
 
@@ -42,8 +43,8 @@ def default_config(meta: DatasetFacts, overrides: Sequence[str] = ()) -> tuple[C
 
     A window lasts 2.56 s, but has 96 samples at least and 1024 at most, rounded to a multiple of 16 samples; windows
     overlap by half, frames of the timeline are a sixteenth of a window apart; every sensor, channel and class is used.
-    Everything else has the default of its key. ``overrides`` (``key=value``) go on top, and what they say is not
-    explained.
+    The network is the narrower the more sensors there are. Everything else has the default of its key. ``overrides``
+    (``key=value``) go on top, and what they say is not explained.
 
     >>> from types import SimpleNamespace
     >>> meta = SimpleNamespace(name="cows", rate_hz=10, sensors=["collar"], channels=["acc_x"], classes=["a", "b"])
@@ -54,9 +55,11 @@ def default_config(meta: DatasetFacts, overrides: Sequence[str] = ()) -> tuple[C
     window = min(max(FRAMES * round(WINDOW_S * meta.rate_hz / FRAMES), FEWEST), MOST)
     why = {FEWEST: "the fewest that the network is given", MOST: "the most that the network is given"}
     seconds = f"{window / meta.rate_hz:.3g} s at {meta.rate_hz:g} Hz"
+    width = next((width for most, width in WIDTHS if len(meta.sensors) <= most), WIDTHS[-1][1])
     config = parse_config(
         {
             "name": re.sub(r"[^A-Za-z0-9_.-]+", "_", meta.name).strip("_.-") or "experiment",
+            "model": {"architecture": {"width": width}},
             "data": {
                 "name": meta.name,
                 "sampling_rate": meta.rate_hz,
@@ -81,6 +84,7 @@ def default_config(meta: DatasetFacts, overrides: Sequence[str] = ()) -> tuple[C
         "data.classes": f"all {len(meta.classes)} ({', '.join(meta.classes)})",
         "training.augmentation.rotation_deg": f"{rotation:g}, for sensors that sit nearly the same way on everyone; "
         "raise it to 180 where they do not",
+        "model.architecture.width": f"{width}, for {len(meta.sensors)} sensors and fewer than 150,000 parameters",
     }
     given = {".".join(parse_override(text).place) for text in overrides}
     return config, [f"{key}: {reason}" for key, reason in reasons.items() if key not in given]

@@ -115,6 +115,8 @@ def _words(schema: dict[str, Any]) -> str:
             return "a name of letters, digits, '_', '.' and '-'"
         case "string":
             return "text"
+        case "boolean":
+            return "true or false"
         case "array":
             entries = " or ".join(_plural(_words(inner)) for inner in _alternatives(schema["items"]))
             return f"a {'non-empty ' if schema.get('minItems') else ''}list of {entries}"

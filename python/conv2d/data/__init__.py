@@ -18,7 +18,6 @@ E-DATA-010   a label that ``dataset.yaml`` does not name
 E-DATA-011   a recording has another number of rows than ``recordings.csv`` says
 E-DATA-012   the output exists already or cannot be written
 E-DATA-013   too few subjects, or a subject in two splits
-E-DATA-014   a subject on both sides of a split
 E-DATA-015   a correction names a column or flag that the data set has not
 E-DATA-016   a table to be imported does not fit its mapping
 E-DATA-017   the mapping of an import is off

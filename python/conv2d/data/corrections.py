@@ -1,49 +1,21 @@
 """Known defects of a data set put right on loading, as the config lists them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from conv2d.data.meta import DatasetMeta, RecordingRow, in_words
 from conv2d.data.recording import Recording
 from conv2d.errors import DataError
 
+if TYPE_CHECKING:
+    from conv2d.config import Correction
+
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
 
 
-class CorrectionLike(Protocol):
-    """What a correction must have; the config's model and `Correction` both do."""
-
-    @property
-    def where(self) -> str | None:
-        """Column of ``recordings.csv`` that is true for the recordings concerned; None for all."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """Patterns of ``<sensor>/<channel>``, such as ``mpu9250/acc_*``."""
-
-    @property
-    def divide(self) -> float:
-        """What the values are divided by."""
-
-
-@dataclass(frozen=True)
-class Correction:
-    """Divide ``columns`` by ``divide`` in the recordings whose flag ``where`` is true.
-
-    Example
-    -------
-    >>> Correction(where="mpu_acc_scale_suspect", columns=("mpu9250/acc_*",), divide=7.6).divide
-    7.6
-    """
-
-    where: str | None
-    columns: Sequence[str]
-    divide: float
-
-
-def check_corrections(meta: DatasetMeta, table: Iterable[RecordingRow], corrections: Iterable[CorrectionLike]) -> None:
+def check_corrections(meta: DatasetMeta, table: Iterable[RecordingRow], corrections: "Iterable[Correction]") -> None:
     """Refuse corrections that could never act: an unknown flag column, a flag that is no truth value, no such column.
 
     Raises
@@ -53,8 +25,6 @@ def check_corrections(meta: DatasetMeta, table: Iterable[RecordingRow], correcti
     """
     rows = list(table)
     for correction in corrections:
-        if correction.divide == 0:
-            raise DataError("E-DATA-015: a correction divides by 0, expected another number; correct data.corrections")
         for pattern in correction.columns:
             if not any(fnmatchcase(c, pattern) for c in meta.columns):
                 raise DataError(
@@ -65,7 +35,7 @@ def check_corrections(meta: DatasetMeta, table: Iterable[RecordingRow], correcti
             _is_flagged(row.recording, row.meta, correction.where)
 
 
-def apply_corrections(recording: Recording, corrections: Iterable[CorrectionLike]) -> Recording:
+def apply_corrections(recording: Recording, corrections: "Iterable[Correction]") -> Recording:
     """The recording with its corrections applied, in their order; the same object where none concerns it.
 
     Columns that were not loaded are passed over (`check_corrections` finds misspelt ones); NaN stays NaN. O(samples
@@ -88,9 +58,7 @@ def apply_corrections(recording: Recording, corrections: Iterable[CorrectionLike
     return recording if samples is None else replace(recording, samples=samples)
 
 
-def _is_flagged(name: str, meta: Mapping[str, str], where: str | None) -> bool:
-    if where is None:
-        return True
+def _is_flagged(name: str, meta: Mapping[str, str], where: str) -> bool:
     if where not in meta:
         raise DataError(
             f"E-DATA-015: a correction depends on column {where}, recordings.csv has {in_words(list(meta))}; "

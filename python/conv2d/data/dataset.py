@@ -95,7 +95,7 @@ class Dataset:
 
         ``classes`` are those that label integers index, by default all of ``dataset.yaml``. A label outside of them is
         masked (-1) like an unannotated sample; one that ``dataset.yaml`` does not name is an error. Classes that the
-        data set lacks are allowed here, since a set to be evaluated may hold fewer: see `require_classes`.
+        data set lacks are allowed, since a set to be evaluated may hold fewer.
 
         Raises
         ------
@@ -160,15 +160,6 @@ class Dataset:
                     raise DataError(f"E-DATA-006: asked for {kind} {name} more than once; keep one in data.{kind}s")
             chosen.append(names)
         return chosen[0], chosen[1]
-
-    def require_classes(self, classes: Iterable[str]) -> None:
-        """Refuse classes that ``dataset.yaml`` does not name: DataError E-DATA-006 with the nearest one."""
-        for name in classes:
-            if name not in self.meta.classes:
-                raise DataError(
-                    f"E-DATA-006: asked for class {name}, the data set has {in_words(self.meta.classes, 30)}"
-                    f"{_nearest(name, self.meta.classes)}; correct classes in the config"
-                )
 
     def sha256(self) -> str:
         """Hash of the content: ``dataset.yaml``, ``recordings.csv`` and the recordings in that order; O(bytes)."""

@@ -83,26 +83,6 @@ def leave_one_subject_out(subjects: Iterable[str]) -> list[Fold]:
     return [_fold(names, [name]) for name in names]
 
 
-def fixed_split(subjects: Iterable[str], test: Iterable[str]) -> Fold:
-    """Those in ``test`` against all others; DataError E-DATA-013 for one that is not there or an empty side.
-
-    >>> fixed_split(["a", "b", "c"], test=["b"])
-    Fold(train=('a', 'c'), test=('b',))
-    """
-    names, held_out = sorted(set(subjects)), sorted(set(test))
-    if unknown := sorted(set(held_out) - set(names)):
-        raise DataError(
-            f"E-DATA-013: test subject {in_words(unknown)} is not in the data set, which has {in_words(names)}; "
-            "correct the list"
-        )
-    if not held_out or len(held_out) == len(names):
-        side = "test" if not held_out else "train"
-        raise DataError(
-            f"E-DATA-013: the split leaves no subject to {side} on (subjects: {in_words(names)}); change the list"
-        )
-    return _fold(names, held_out)
-
-
 def subjects_by_split(table: Iterable[RecordingRow]) -> dict[str, tuple[str, ...]]:
     """The subjects of each value of the ``split`` column, sorted; empty where the data set marks none.
 
@@ -121,17 +101,6 @@ def subjects_by_split(table: Iterable[RecordingRow]) -> dict[str, tuple[str, ...
                 f"{row.recording}); splits are by subject, so correct recordings.csv"
             )
     return {s: tuple(sorted(k for k, v in of.items() if v == s)) for s in dict.fromkeys(of.values())}
-
-
-def check_disjoint(train: Iterable[str], test: Iterable[str], *, what: str = "training") -> None:
-    """Refuse a subject on both sides: DataError E-DATA-014 names those; ``what`` says what has seen them.
-
-    >>> check_disjoint(["a", "b"], ["c"])
-    """
-    if both := sorted(set(train) & set(test)):
-        raise DataError(
-            f"E-DATA-014: subject {in_words(both)} is to be tested but was seen in {what}; test on other subjects"
-        )
 
 
 def _fold(names: Sequence[str], test: Sequence[str]) -> Fold:

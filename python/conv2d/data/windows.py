@@ -67,7 +67,7 @@ def window_starts(time_s: NDArray[np.float64], rate_hz: float, window: int, hop:
 
 
 def sliding(samples: NDArray[np.float32], starts: NDArray[np.int64], window: int) -> NDArray[np.float32]:
-    """The samples of the windows, (N, C, S, T), in the dtype given.
+    """The samples of the windows, (N, C, S, T), in the dtype given: what ``encode_fsq`` and the baselines take.
 
     Where the starts are evenly spaced, as they are without gaps, this is a read-only view and costs nothing; otherwise
     it is a copy of O(N C S T). NaN passes through.
@@ -102,25 +102,10 @@ def sliding(samples: NDArray[np.float32], starts: NDArray[np.int64], window: int
     return chosen.transpose(2, 0, 1, 3)
 
 
-def window_times(
-    time_s: NDArray[np.float64], starts: NDArray[np.int64], window: int, rate_hz: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Start, centre and end of the windows in seconds, each float64 (N,).
-
-    The end is one sampling period after the last sample, so that windows whose hop is their length touch.
-
-    >>> import numpy as np
-    >>> window_times(np.arange(10) / 10.0, np.array([0, 5]), window=4, rate_hz=10.0)
-    (array([0. , 0.5]), array([0.2, 0.7]), array([0.4, 0.9]))
-    """
-    start_s = time_s[starts]
-    return start_s, start_s + window / 2 / rate_hz, start_s + window / rate_hz
-
-
 def label_windows(
     labels: NDArray[np.int64], starts: NDArray[np.int64], window: int, rule: LabelRule = "centre"
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """A label for each window, and the share of its samples that carry this label.
+    """A label for each window, and the share of the samples looked at that carry this label.
 
     Parameters
     ----------
@@ -129,9 +114,9 @@ def label_windows(
     starts, window
         As from `window_starts`.
     rule
-        ``centre``: the label of sample start + window // 2. ``majority``: the label that most samples carry, not being
-        annotated competing like a class; among equals the smallest class index, and a class before -1. ``pure``: the
-        label that all samples carry, otherwise -1.
+        ``centre``: the label of sample start + window // 2, the only one looked at. ``majority``: the label that most
+        samples carry, not being annotated competing like a class; among equals the smallest class index, and a class
+        before -1. ``pure``: the label that all samples carry, otherwise -1.
 
     Returns
     -------
@@ -143,7 +128,7 @@ def label_windows(
     ValueError
         Another rule.
 
-    Cost: O(n) for ``pure``, else O(n K) with K classes.
+    Cost: O(N) for ``centre``, O(n) for ``pure``, O(n K) for ``majority`` with K classes.
 
     Example
     -------
@@ -156,17 +141,26 @@ def label_windows(
         raise ValueError(f"rule is {rule!r}, expected centre, majority or pure")
     if len(starts) == 0:
         return np.empty(0, np.int64), np.empty(0)
-    if rule == "pure":
+    if rule == "majority":
+        return _majority(labels, starts, window)
+    if rule == "centre":
+        chosen = labels[starts + window // 2]
+    else:
         changes = np.concatenate([[0], np.cumsum(labels[1:] != labels[:-1])])
         alike = changes[starts + window - 1] == changes[starts]
         chosen = np.where(alike, labels[starts], -1)
-        return chosen, (chosen >= 0).astype(np.float64)
+    return chosen, (chosen >= 0).astype(np.float64)
+
+
+def _majority(
+    labels: NDArray[np.int64], starts: NDArray[np.int64], window: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     counts = _counts(labels, starts, window)  # column k counts class k, the last one the unannotated samples
     # argmax takes the first of equals: the smallest class, and -1 in the last column loses every tie.
-    chosen = labels[starts + window // 2] if rule == "centre" else counts.argmax(axis=1)
-    chosen = np.where(chosen == counts.shape[1] - 1, -1, chosen)
-    share = np.where(chosen < 0, 0.0, counts[np.arange(len(starts)), chosen] / window)
-    return chosen, share
+    most = counts.argmax(axis=1)
+    unlabelled = most == counts.shape[1] - 1
+    share = np.where(unlabelled, 0.0, counts[np.arange(len(starts)), most] / window)
+    return np.where(unlabelled, -1, most), share
 
 
 def _counts(labels: NDArray[np.int64], starts: NDArray[np.int64], window: int) -> NDArray[np.int64]:

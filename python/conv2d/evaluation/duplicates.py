@@ -13,7 +13,11 @@ from conv2d.errors import DataError
 COPY_RUN = 16
 """Consecutive samples, in all channels at once, that make a copy."""
 
+STRETCH = 16
+"""Consecutive runs of which a fingerprint keeps at least one: a copy of 31 samples, half a second or so, is known."""
+
 SEEN = "seen.safetensors"
+SEEN_FORMAT = "conv2d-seen/2"
 _SEEN_SHARE = 0.1  # of a recording's fingerprint; by chance none of 64 bits agree
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiples of it are spread over all bits
@@ -88,42 +92,61 @@ def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def run_fingerprint(samples: NDArray[np.float32], run_length: int) -> NDArray[np.uint64]:
-    """Hashes of about every 64th run of samples, chosen by the hash itself, ascending and without doubles.
+    """Hashes of some runs of samples, at least one in each stretch of ``STRETCH``, ascending and without doubles.
 
-    samples (C, S, n) float32, NaN where missing. Which runs are chosen depends on their content alone, so a recording
-    that was cut, shifted or renamed keeps those of what is left of it. Runs that hardly move do not count. O(C S n).
+    samples (C, S, n) float32, NaN where missing. Of each ``STRETCH`` consecutive runs the one with the least hash is
+    kept (winnowing, Schleimer, Wilkerson and Aiken 2003), 2 of ``STRETCH`` + 1 on average. The choice depends on the
+    content of the stretch alone, so a recording that was cut, shifted or renamed keeps the fingerprint of what is left
+    of it, as long as that is ``run_length + STRETCH - 1`` samples. Shorter ones keep all their runs. Runs that hardly
+    move do not count and are passed over. O(C S n).
     """
     if samples.shape[2] < run_length:
         return np.empty(0, np.uint64)
     hashes, moves = _runs(samples[None], run_length)
     kept = hashes[moves]
-    # By the high bits: the low ones of a product depend on the low bits of its factors only.
-    return np.unique(kept[kept >> np.uint64(58) == 0])
+    if len(kept) >= STRETCH:
+        kept = np.lib.stride_tricks.sliding_window_view(kept, STRETCH).min(axis=1)
+    return np.unique(kept)
 
 
 def write_seen(folder: Path, recordings: Iterable[NDArray[np.float32]]) -> None:
-    """Keep the fingerprints of recordings (C, S, n) in a run directory: about 8 bytes for 64 samples."""
+    """Keep the fingerprints of recordings (C, S, n) in a run directory: about a byte a sample."""
     from safetensors.numpy import save
 
     parts = [np.empty(0, np.uint64), *(run_fingerprint(samples, COPY_RUN) for samples in recordings)]
-    (folder / SEEN).write_bytes(save({"runs": np.unique(np.concatenate(parts))}))
+    content = save({"runs": np.unique(np.concatenate(parts))}, metadata={"format": SEEN_FORMAT})
+    (folder / SEEN).write_bytes(content)
 
 
 def read_seen(folder: Path) -> NDArray[np.uint64]:
-    """Read what ``write_seen`` wrote; DataError where the file is missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    """Read what ``write_seen`` wrote; DataError where the file is missing, damaged or of another format."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        runs: NDArray[np.uint64] = load_file(folder / SEEN)["runs"]
-    except (OSError, SafetensorError, KeyError) as error:
+        with safe_open(folder / SEEN, framework="numpy") as file:
+            found = (file.metadata() or {}).get("format")
+            runs: NDArray[np.uint64] = file.get_tensor("runs") if found == SEEN_FORMAT else np.empty(0, np.uint64)
+    except (OSError, SafetensorError) as error:
         raise DataError(
             f"E-RUN-001: {folder / SEEN} is missing or damaged ({str(error).splitlines()[0]}); copy the run again"
         ) from error
+    if found != SEEN_FORMAT:
+        raise DataError(
+            f"E-RUN-002: {folder / SEEN} has format {found!r}, this version reads {SEEN_FORMAT!r}; train again or use "
+            "the version that wrote it"
+        )
     return runs
 
 
 def is_seen(samples: NDArray[np.float32], seen: NDArray[np.uint64]) -> bool:
-    """Whether more than a tenth of a recording (C, S, n), bit for bit, stands in recordings that were seen."""
+    """Whether more than a tenth of a recording (C, S, n), bit for bit, stands in recordings that were seen.
+
+    ``seen`` as ``read_seen`` gives it, ascending. A recording that was cut from one that was seen is known for sure
+    where ``STRETCH`` of its runs move (31 samples, if all do), and by chance where fewer do. O(C S n + n log M) with M
+    fingerprints that were seen.
+    """
     mine = run_fingerprint(samples, COPY_RUN)
-    return len(mine) > 0 and float(np.isin(mine, seen).mean()) > _SEEN_SHARE
+    if not len(mine) or not len(seen):
+        return False
+    place = np.minimum(np.searchsorted(seen, mine), len(seen) - 1)
+    return float((seen[place] == mine).mean()) > _SEEN_SHARE

@@ -4,19 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from conv2d.config import Config
 from conv2d.data import Dataset
 from conv2d.data.meta import in_words
 from conv2d.errors import DataError, GateFailed, UsageError
-from conv2d.evaluation.baselines import load_baselines
+from conv2d.evaluation.baselines import STORED_BASELINES, load_baselines
 from conv2d.evaluation.duplicates import is_seen, read_seen
 from conv2d.evaluation.experiment import Experiment, is_simulated, open_experiment, recording_hashes
+from conv2d.evaluation.leak_audit import checks_made
 from conv2d.evaluation.outputs import REPORT, write_outputs
 from conv2d.evaluation.training import labelled_windows
 from conv2d.files import refuse_foreign
+from conv2d.logging.counters import take_counts
 from conv2d.logging.progress import Progress
 from conv2d.metrics.core import MetricsCalculator
 from conv2d.tasks.behavior.corpus import Corpus
-from conv2d.tasks.behavior.measures import block, measure
+from conv2d.tasks.behavior.measures import NOT_MEASURED, block, measure
 from conv2d.tasks.behavior.model import BehaviorModel
 from conv2d.training.provenance import provenance
 from conv2d.training.run_directory import check_run
@@ -36,6 +39,7 @@ def evaluate_run(
     DataError
         Nothing to test on: the split is empty, no recording is long enough, or no window has a label.
     """
+    take_counts()  # counts are those of this call
     facts = check_run(run)
     model = BehaviorModel.load(run)
     refuse_foreign(output, mark=REPORT)
@@ -47,6 +51,7 @@ def evaluate_run(
             )
         subjects = experiment.split_subjects(split)
         alike = _refuse_seen(facts, model, experiment.dataset, subjects)
+        data_sha256 = experiment.dataset.sha256()  # of what is read now, not of what lies there after the work
         with progress.task("reading recordings", 1):
             corpus = model.read(experiment.dataset, subjects)
         _refuse_copies(run, facts, corpus)
@@ -68,15 +73,16 @@ def evaluate_run(
         with progress.task("baselines", 1):
             metrics["baselines"] = stored_baselines(run, model, corpus)
         metrics["leak_audit"] = {
-            "passed": True,
-            "checked": ["copied recordings", *model.fitted()],
+            "passed": True,  # what fails is refused above
+            # The other checks need the training windows, which a run does not carry.
+            **checks_made([("subjects", "fitted", "copies")]),
+            "fitted": list(model.fitted()),
             "subjects_named_alike": alike,
-            "permutations": "NOT_MEASURED",  # needs the training windows, which a run does not carry
         }
         metrics["data"] = data_block(experiment, corpus)
         metrics["provenance"] = provenance(
             config,
-            experiment.dataset.sha256(),
+            data_sha256,
             config.seed,
             simulated=is_simulated(experiment.dataset),
             command="eval",
@@ -87,7 +93,8 @@ def evaluate_run(
             train_subjects=facts["subjects"],
         )
         notes = [
-            f"{len(metrics['per_subject'])} subjects; none of their recordings stands in what the run was trained on.",
+            f"{len(metrics['per_subject'])} subjects; no more than a tenth of any recording of theirs stands, sample "
+            "for sample, in what the run was trained on.",
             *corpus.notes,
         ]
         if alike:
@@ -126,13 +133,23 @@ def _refuse_copies(run: Path, facts: dict[str, Any], corpus: Corpus) -> None:
 
 
 def stored_baselines(run: Path, model: BehaviorModel, corpus: Corpus) -> dict[str, Any]:
-    """Window figures of the baselines that the run carries, on the same windows as the network's."""
+    """Window figures of the baselines of a run, on the same windows as the network's.
+
+    One that the config asks for and that could not be fitted is NOT_MEASURED; the forest is never stored, so it is not
+    among them.
+    """
     windows, labels, _, _ = labelled_windows(corpus, model.preprocess, model.config)
-    table: dict[str, Any] = {}
-    for name, baseline in load_baselines(run / "baselines.safetensors").items():
+    stored = load_baselines(run / "baselines.safetensors")
+    table: dict[str, Any] = {name: NOT_MEASURED for name in asked_baselines(model.config) if name in STORED_BASELINES}
+    for name, baseline in stored.items():
         proba = baseline.predict_proba(windows)
         table[name] = block(MetricsCalculator(model.classes).compute_all(labels, proba.argmax(1), proba))
     return table
+
+
+def asked_baselines(config: Config) -> tuple[str, ...]:
+    """The baselines that a table must show: the majority, and those of the config."""
+    return tuple(dict.fromkeys(("majority", *config.evaluation.baselines)))
 
 
 def data_block(experiment: Experiment, corpus: Corpus) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The results folder: ``metrics.json``, ``predictions.parquet``, ``segments.csv`` and ``report.html``."""
+"""The results folder: figures, predictions, segments, report, and the config and the log that they come with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conv2d.config import Config
+from conv2d.evaluation.log import begin_log
 from conv2d.evaluation.report import write_report
 from conv2d.files import folder_aside, write_json
+from conv2d.logging.structured import log_counters
 from conv2d.tasks.behavior.measures import headline
 from conv2d.tasks.behavior.tables import write_predictions, write_segments
 from conv2d.tasks.behavior.timeline import Result
@@ -34,7 +36,11 @@ def write_outputs(
     *,
     predictions: bool = True,
 ) -> None:
-    """Write the folder aside and rename it; an earlier results folder under the same name is replaced."""
+    """Write the folder aside and rename it; an earlier results folder under the same name is replaced.
+
+    It holds ``metrics.json``, ``predictions.parquet`` (unless not wanted), ``segments.csv``, ``report.html``, the
+    resolved ``config.yaml``, and ``log.jsonl``, into which the counters of the process are emptied.
+    """
     metrics["headline"] = headline(metrics, config.evaluation.metrics)
     with folder_aside(output, mark=REPORT) as aside:
         if predictions:
@@ -50,7 +56,22 @@ def write_outputs(
             provenance=metrics["provenance"],
             simulated=bool(metrics["provenance"]["simulated"]),
         )
+        (aside / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        _write_log(aside, config, metrics, notes)
         write_json(aside / "metrics.json", metrics)
+
+
+def _write_log(folder: Path, config: Config, metrics: dict[str, Any], notes: Sequence[str]) -> None:
+    facts = metrics["provenance"]
+    logger = begin_log(folder, config, data_sha256=facts["data_sha256"], seed=facts["seed"])
+    for note in notes:
+        logger.info("note", text=note)
+    for fold in metrics.get("cross_validation", {}).get("folds", ()):
+        window, segment = fold["level"]["window"], fold["level"]["segment"]
+        figures = {"accuracy": window["accuracy"], "macro_f1": window["macro_f1"], "nll": window["nll"]}
+        logger.info("fold", number=fold["fold"], test=fold["test"], **figures, **{"f1@50": segment["f1@50"]})
+    logger.info(facts["command"], **metrics["headline"])
+    log_counters()
 
 
 def timeline_of(result: Result, classes: Sequence[str], *, title: str | None = None) -> "Figure":

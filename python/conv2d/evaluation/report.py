@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conv2d.evaluation.leak_audit import CHECKS, NOT_MEASURED
 from conv2d.evaluation.report_html import facts, flatten, number, page, picture, table, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-NOT_MEASURED = "NOT_MEASURED"
 
 EXPLAIN = {
     "accuracy": "share that is right",
@@ -220,7 +219,8 @@ def _baseline_blocks(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]
     baselines = metrics.get("baselines")
     if not isinstance(baselines, Mapping):
         return {}
-    return {name: block.get("window", block) for name, block in baselines.items() if isinstance(block, Mapping)}
+    # One that was not measured has the word in place of its figures, and keeps its row.
+    return {name: block.get("window", block) if isinstance(block, Mapping) else {} for name, block in baselines.items()}
 
 
 def _baselines(metrics: Mapping[str, Any]) -> str:
@@ -294,10 +294,10 @@ def _leak_audit(metrics: Mapping[str, Any]) -> str:
     audit = metrics.get("leak_audit")
     if not isinstance(audit, Mapping):
         return _word(NOT_MEASURED)
-    passed = audit.get("passed")
+    passed, left_out = audit.get("passed"), audit.get("not_measured", [])
     verdict = (
-        '<p class="pass">passed</p>'
-        if passed is True
+        f'<p class="pass">passed{" what was checked" if left_out else ""}</p>'
+        if passed is True and audit.get("checked")
         else f'<p class="fail">{"failed" if passed is False else NOT_MEASURED}</p>'
     )
     parts = [fold for fold in audit.get("folds", []) if isinstance(fold, Mapping)] or [audit]
@@ -310,17 +310,21 @@ def _leak_audit(metrics: Mapping[str, Any]) -> str:
         for index, part in enumerate(parts, 1)
         if isinstance(part.get("figures"), Mapping) and part["figures"]
     }
-    rest = {
-        name: value for name, value in audit.items() if name not in ("passed", "folds", "findings", "notes", "figures")
-    }
+    shown = ("passed", "checked", "not_measured", "folds", "findings", "notes", "figures")
+    rest = {name: value for name, value in audit.items() if name not in shown}
     return (
         verdict
-        + "<p>No subject on both sides, nothing fitted on test subjects, no copied signal, and with permuted labels a "
-        "cheap model falls to chance.</p>"
+        + _checks("Checked", audit.get("checked", []))
+        + _checks(NOT_MEASURED + (" in one fold or more" if audit.get("folds") else ""), left_out)
         + (f"<ul>{items}</ul>" if items else "")
         + (_comparison(blocks, "fold" if len(parts) > 1 else "", mark_best=False) if blocks else "")
         + (facts(rest) if rest else "")
     )
+
+
+def _checks(what: str, names: Sequence[str]) -> str:
+    """The questions that an audit asked, or did not."""
+    return f"<p>{what}: {text('; '.join(CHECKS.get(name, name) for name in names))}.</p>" if names else ""
 
 
 def _comparison(

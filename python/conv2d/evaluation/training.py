@@ -13,10 +13,11 @@ from conv2d.errors import UsageError
 from conv2d.evaluation.baselines import Baseline, fit_baselines, save_baselines
 from conv2d.evaluation.duplicates import write_seen
 from conv2d.evaluation.experiment import Experiment, is_simulated, recording_hashes
+from conv2d.evaluation.log import begin_log
 from conv2d.files import folder_aside, is_free, read_json, write_json
-from conv2d.logging.counters import count
+from conv2d.logging.counters import count, take_counts
 from conv2d.logging.progress import Progress
-from conv2d.logging.structured import bind_run, log_counters, log_fsq_config, setup_logging
+from conv2d.logging.structured import log_counters
 from conv2d.models.random_kernels import KERNEL_LENGTH
 from conv2d.tasks.behavior.corpus import Corpus, Place, read_corpus, select
 from conv2d.tasks.behavior.model import BehaviorModel
@@ -44,6 +45,7 @@ def train_run(experiment: Experiment, output: Path, progress: Progress) -> dict[
     DataError
         The recordings cannot be used, see `conv2d.data` and `conv2d.tasks.behavior`.
     """
+    take_counts()  # counts are those of this training
     config = experiment.config
     if not is_free(output):
         raise UsageError(
@@ -54,15 +56,13 @@ def train_run(experiment: Experiment, output: Path, progress: Progress) -> dict[
     data_sha256 = experiment.dataset.sha256()
     with folder_aside(output, mark=MARK, keep=f"{CHECKPOINTS}/*/{CHECKPOINT}") as aside:
         _same_request(aside, {"config_sha256": config.sha256(), "data_sha256": data_sha256})
-        logger = setup_logging(name="conv2d", output_file=aside / "log.jsonl")
-        bind_run(config_hash=config.sha256(), seed=config.seed, data_hash=data_sha256, levels=_levels(config))
+        logger = begin_log(aside, config, data_sha256=data_sha256, seed=config.seed)
         _log_data(experiment, task, corpus)
-        if _levels(config) is not None:
-            quantization = config.model.architecture.quantization
-            log_fsq_config(quantization.levels, quantization.embedding_dim, quantization.codebook_size)
         fitted = fit(task, config.training, seed=config.seed, progress=progress, folder=aside / CHECKPOINTS)
-        for warning in task.warnings:
-            progress.say(f"note: {warning}")
+        notes = [*task.warnings, *baseline_notes(config)]
+        for note in notes:
+            progress.say(f"note: {note}")
+            logger.info("note", text=note)
         with progress.task("baselines and files", 1):
             metrics = _write(experiment, task, fitted, aside)
             logger.info("trained", parameters=sum(p.numel() for p in fitted.network.parameters()), **_headline(metrics))
@@ -76,7 +76,7 @@ def train_run(experiment: Experiment, output: Path, progress: Progress) -> dict[
                 data_name=experiment.dataset.meta.name,
                 subjects=list(task.corpus.subjects),
                 recordings=recording_hashes(task.corpus),
-                warnings=list(task.warnings),
+                warnings=notes,
             )
             shutil.rmtree(aside / CHECKPOINTS)
             write_json(aside / MARK, facts)
@@ -101,24 +101,51 @@ def model_of(task: BehaviorTask, fitted: Fitted[Preprocess]) -> BehaviorModel:
 
 
 def labelled_windows(
-    corpus: Corpus, preprocess: Preprocess, config: Config
+    corpus: Corpus, preprocess: Preprocess, config: Config, *, with_data: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.str_], Place]:
-    """Scaled windows (N, C, S, T) at the evaluation hop that have a label, labels, subjects and places."""
+    """Scaled windows (N, C, S, T) at the evaluation hop that have a label, labels, subjects and places.
+
+    A sample that is missing is NaN. By default the windows are those that the figures of the network stand on, some
+    without data among them; ``with_data`` leaves these out, since there is nothing to learn from them.
+    """
     place = corpus.windows(config.data.hop, config.data.label_rule, labelled=True)
     reader = WindowReader(corpus, preprocess)
-    return reader.scaled(reader.flat(place)).numpy(), place.label, corpus.subject_of(place), place
+    if with_data:
+        place = place[reader.present(reader.flat(place))]
+    windows = reader.scaled(reader.flat(place), missing=float("nan")).numpy()
+    return windows, place.label, corpus.subject_of(place), place
 
 
 def fit_run_baselines(
     names: tuple[str, ...], corpus: Corpus, preprocess: Preprocess, config: Config, classes: int
 ) -> dict[str, Baseline]:
-    """Fit baselines on training windows: the majority always, kernels where the window is as long as a kernel."""
-    windows, labels, subjects, _ = labelled_windows(corpus, preprocess, config)
-    wanted = dict.fromkeys(("majority", *names))
-    chosen = [name for name in wanted if name != "random_kernels" or corpus.window >= KERNEL_LENGTH]
+    """Fit baselines on the training windows that have data.
+
+    Not quite those of ``names``: the majority is always among them, and ``random_kernels`` is left out where a window
+    is shorter than a kernel; `baseline_notes` says so.
+    """
+    windows, labels, subjects, _ = labelled_windows(corpus, preprocess, config, with_data=True)
+    chosen = [name for name in dict.fromkeys(("majority", *names)) if name != "random_kernels" or _kernels_fit(config)]
     return fit_baselines(
         chosen, windows, labels, classes, config.seed, channels=corpus.selection.channels, groups=subjects
     )
+
+
+def baseline_notes(config: Config) -> tuple[str, ...]:
+    """Sentences on what is compared with otherwise than ``evaluation.baselines`` says; see `fit_run_baselines`."""
+    names, notes = config.evaluation.baselines, []
+    if "majority" not in names:
+        notes.append("the baseline majority is fitted too, though evaluation.baselines does not name it")
+    if "random_kernels" in names and not _kernels_fit(config):
+        notes.append(
+            f"the baseline random_kernels needs windows of {KERNEL_LENGTH} samples or more, data.window_size is "
+            f"{config.data.window_size}, so it is left out"
+        )
+    return tuple(notes)
+
+
+def _kernels_fit(config: Config) -> bool:
+    return config.data.window_size >= KERNEL_LENGTH
 
 
 def _write(experiment: Experiment, task: BehaviorTask, fitted: Fitted[Preprocess], folder: Path) -> dict[str, Any]:
@@ -160,11 +187,6 @@ def _curves(history: list[HistoryRow]) -> dict[str, list[float]]:
 def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
     inner = metrics["inner_out_of_fold"]
     return {"inner_macro_f1": inner["macro_f1"], "inner_nll": inner["nll"], "inner_ece": inner["ece"]}
-
-
-def _levels(config: Config) -> list[int] | None:
-    quantization = config.model.architecture.quantization
-    return list(quantization.levels) if quantization.type == "fsq" else None
 
 
 def _log_data(experiment: Experiment, task: BehaviorTask, corpus: Corpus) -> None:

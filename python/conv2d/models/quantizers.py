@@ -4,7 +4,7 @@ Source: Mentzer, Minnen, Agustsson and Tschannen, *Finite Scalar Quantization: V
 """
 
 from collections.abc import Sequence
-from math import atanh, prod
+from math import atanh
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ class FSQ(nn.Module):
     levels : number of values of each channel, each 2 to 255.
     """
 
-    basis: Tensor
     half_width: Tensor
 
     def __init__(self, levels: Sequence[int]) -> None:
@@ -39,26 +38,16 @@ class FSQ(nn.Module):
         self.register_buffer("offset", offset.float()[:, None], persistent=False)
         self.register_buffer("shift", shift.float()[:, None], persistent=False)
         self.register_buffer("half_width", (count // 2).float()[:, None], persistent=False)
-        self.register_buffer("basis", torch.tensor(np.cumprod((1, *self.levels[:-1])))[:, None], persistent=False)
-        # One row of thresholds a channel, padded with inf, which no finite value reaches.
-        rows = np.full((len(self.levels), max(self.levels) - 1), np.inf, np.float32)
+        # One row of thresholds a channel, padded with what none reaches; inf could not be averaged.
+        rows = np.full((len(self.levels), max(self.levels) - 1), np.finfo(np.float32).max, np.float32)
         for row, level in zip(rows, self.levels, strict=True):
             row[: level - 1] = fsq_thresholds(level)
         self.register_buffer("thresholds", torch.from_numpy(rows), persistent=False)
-
-    @property
-    def codebook_size(self) -> int:
-        """Number of different codes: the product of the levels."""
-        return prod(self.levels)
 
     def digits(self, z: Tensor) -> Tensor:
         """Digit of each channel, (B, d, P) float32 -> (B, d, P) int64 in 0 .. level - 1."""
         thresholds = self.get_buffer("thresholds")
         return (z.unsqueeze(-1) >= thresholds[:, None, :]).sum(-1)
-
-    def codes(self, z: Tensor) -> Tensor:
-        """Code of each position, (B, d, P) float32 -> (B, P) int64; the first channel is the least significant."""
-        return (self.digits(z) * self.basis).sum(1)
 
     def forward(self, z: Tensor) -> Tensor:
         """Dequantised values in [-1, 1], (B, d, P) -> (B, d, P); the gradient is that of the bounded projection."""

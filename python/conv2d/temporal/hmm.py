@@ -41,5 +41,4 @@ class HMM(SegmentModel):
             risk = low[~ended].sum() + (low[ended] + high[ended]).sum() / 2
             leave[state] = (ended.sum() + 0.5) / (risk + 1)
         self.log_durations_ = np.zeros((self.n_states, 1))
-        self.log_initial_ = self._log_initial(seen)
         self.log_transitions_ = self._log_transitions(seen, 1 - np.clip(leave, 1e-6, 0.5))

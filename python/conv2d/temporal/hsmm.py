@@ -91,7 +91,6 @@ class HSMM(SegmentModel):
         laws = fit_durations(self.durations, seen, max_duration, self.shrinkage)
         self.log_durations_ = np.stack([law.log_pmf for law in laws])
         self.duration_laws_ = [law.parameters | {"beyond": law.beyond} for law in laws]
-        self.log_initial_ = self._log_initial(seen)
         self.log_transitions_ = self._log_transitions(seen, self._stay(laws))
 
     def _stay(self, laws: list[FittedLaw]) -> FloatArray:
@@ -105,6 +104,7 @@ class HSMM(SegmentModel):
         other.transitions = "uniform"
         k = self.n_states
         other.log_initial_ = np.full(k, -np.log(k))
+        other.log_final_ = np.zeros(k)
         if k > 1:
             stay = np.exp(np.diagonal(self.log_transitions_))
             leave = np.repeat(((1 - stay) / (k - 1))[:, None], k, axis=1)

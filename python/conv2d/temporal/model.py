@@ -27,7 +27,7 @@ class SegmentModel(ABC):
     """Base of :class:`~conv2d.temporal.hsmm.HSMM` and :class:`~conv2d.temporal.hmm.HMM`; see there.
 
     Fitted attributes carry a trailing underscore: ``class_log_prior_`` (K,), ``log_initial_`` (K,),
-    ``log_transitions_`` (K, K) from row to column, ``log_durations_`` (K, D), ``subjects_``.
+    ``log_final_`` (K,), ``log_transitions_`` (K, K) from row to column, ``log_durations_`` (K, D), ``subjects_``.
     """
 
     KIND: ClassVar[str]
@@ -43,6 +43,7 @@ class SegmentModel(ABC):
 
     class_log_prior_: FloatArray = field(init=False, repr=False)
     log_initial_: FloatArray = field(init=False, repr=False)
+    log_final_: FloatArray = field(init=False, repr=False)
     log_transitions_: FloatArray = field(init=False, repr=False)
     log_durations_: FloatArray = field(init=False, repr=False)
     subjects_: tuple[str, ...] = field(init=False, repr=False)
@@ -88,13 +89,15 @@ class SegmentModel(ABC):
         # A class that was never seen is not a rare one: dividing by a tiny share would let it win where it is unlikely.
         shares = np.where(seen.frames > 0, shares, shares.max())
         self.class_log_prior_ = np.log(shares / shares.sum())
+        self.log_initial_ = self._log_initial(seen)
+        self.log_final_ = self._log_final(seen, shares / shares.sum())
         self._fit_dynamics(seen)
         self.subjects_ = tuple(sorted(set(groups))) if groups is not None else ()
         return self
 
     @abstractmethod
     def _fit_dynamics(self, seen: SegmentStatistics) -> None:
-        """Set ``log_durations_``, ``log_initial_`` and ``log_transitions_`` from what was counted."""
+        """Set ``log_durations_`` and ``log_transitions_`` from what was counted."""
 
     def _log_initial(self, seen: SegmentStatistics) -> FloatArray:
         if self.transitions == "uniform":
@@ -102,6 +105,18 @@ class SegmentModel(ABC):
         counts = seen.initial + self.transition_pseudocount / self.n_states
         log_initial: FloatArray = np.log(counts / counts.sum())
         return log_initial
+
+    def _log_final(self, seen: SegmentStatistics, shares: FloatArray) -> FloatArray:
+        """How much more often than its share of the time a recording ends in each class, as a log ratio.
+
+        A recording that may stop at any time gives zeros: its end says nothing. Whoever stops it once the animal lies
+        down makes the end a sign of lying.
+        """
+        if self.transitions == "uniform" or not seen.final.any():
+            return np.zeros(self.n_states)
+        counts = seen.final + self.transition_pseudocount * shares
+        log_final: FloatArray = np.log(counts / counts.sum() / shares)
+        return log_final
 
     def _log_transitions(self, seen: SegmentStatistics, stay: FloatArray) -> FloatArray:
         """Rows: ``stay`` on the diagonal, the rest shared out by counts with ``transition_pseudocount`` a row."""
@@ -153,7 +168,7 @@ class SegmentModel(ABC):
         """
         self._check_fitted("decode")
         states, score, _ = hsmm_viterbi(
-            self.emissions(log_proba, has_data),
+            self._whole(self.emissions(log_proba, has_data)),
             self.log_transitions_,
             self.log_initial_,
             self.log_durations_,
@@ -165,7 +180,7 @@ class SegmentModel(ABC):
         """Posterior of each frame given the whole recording (forward-backward), (T, K) float64; O(T K (D + K))."""
         self._check_fitted("smooth")
         _, posteriors = hsmm_forward_backward(
-            self.emissions(log_proba, has_data),
+            self._whole(self.emissions(log_proba, has_data)),
             self.log_transitions_,
             self.log_initial_,
             self.log_durations_,
@@ -184,6 +199,12 @@ class SegmentModel(ABC):
             censoring=self.censoring,
         )
         return np.asarray(filtered, dtype=np.float64)
+
+    def _whole(self, emissions: FloatArray) -> FloatArray:
+        """Scores of a recording whose end is there: the last frame also says in which class recordings end."""
+        if len(emissions):
+            emissions[-1] += self.log_final_
+        return emissions
 
     def with_emissions(self, emission_weight: float, prior_power: float | None = None) -> Self:
         """A copy that weighs frames otherwise; nothing needs to be fitted again."""
@@ -212,6 +233,7 @@ class SegmentModel(ABC):
             "params": self.get_params(),
             "class_log_prior": self.class_log_prior_.tolist(),
             "log_initial": self.log_initial_.tolist(),
+            "log_final": self.log_final_.tolist(),
             "log_transitions": self.log_transitions_.tolist(),
             "log_durations": self.log_durations_.tolist(),
             "subjects": list(self.subjects_),
@@ -229,7 +251,7 @@ class SegmentModel(ABC):
             model = cls(**stored["params"])
             arrays = {
                 name: np.array(stored[name], dtype=np.float64)
-                for name in ("class_log_prior", "log_initial", "log_transitions", "log_durations")
+                for name in ("class_log_prior", "log_initial", "log_final", "log_transitions", "log_durations")
             }
             model.subjects_ = tuple(str(subject) for subject in stored["subjects"])
         except (KeyError, TypeError, ValueError) as problem:
@@ -239,12 +261,14 @@ class SegmentModel(ABC):
         k = model.n_states
         shapes = {name: array.shape for name, array in arrays.items()}
         d = arrays["log_durations"].shape[-1]
-        if shapes != {"class_log_prior": (k,), "log_initial": (k,), "log_transitions": (k, k), "log_durations": (k, d)}:
+        vectors = dict.fromkeys(("class_log_prior", "log_initial", "log_final"), (k,))
+        if shapes != vectors | {"log_transitions": (k, k), "log_durations": (k, d)}:
             raise UsageError(
                 f"E-TEMPORAL-006: the stored {cls.KIND} holds shapes {shapes}, expected {k} states in each"
             )
         model.class_log_prior_ = arrays["class_log_prior"]
         model.log_initial_ = arrays["log_initial"]
+        model.log_final_ = arrays["log_final"]
         model.log_transitions_ = arrays["log_transitions"]
         model.log_durations_ = arrays["log_durations"]
         return model

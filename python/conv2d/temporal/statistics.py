@@ -41,6 +41,7 @@ class SegmentStatistics:
         started: (n,) bool, whether its start was seen.
         transitions: (K, K) changes from row to column, diagonal 0.
         initial: (K,) labels at the start of recordings (their first label, up to ``max_gap`` frames in).
+        final: (K,) labels at the end of recordings, likewise.
         frames: (K,) labelled frames.
     """
 
@@ -51,6 +52,7 @@ class SegmentStatistics:
     started: BoolArray
     transitions: IntArray
     initial: IntArray
+    final: IntArray
     frames: IntArray
 
     def of_state(self, state: int) -> tuple[IntArray, IntArray, BoolArray]:
@@ -82,6 +84,7 @@ def count_segments(label_sequences: Sequence[npt.ArrayLike], n_states: int, max_
     segments: list[tuple[int, int, int, bool]] = []
     transitions = np.zeros((n_states, n_states), np.int64)
     initial = np.zeros(n_states, np.int64)
+    final = np.zeros(n_states, np.int64)
     frames = np.zeros(n_states, np.int64)
     for number, sequence in enumerate(label_sequences):
         table = runs(sequence)
@@ -97,6 +100,8 @@ def count_segments(label_sequences: Sequence[npt.ArrayLike], n_states: int, max_
         joined = _join_short_gaps(pieces, max_gap)
         if joined[0][1] <= max_gap:
             initial[joined[0][0]] += 1
+        if table[-1, 2] - joined[-1][2] <= max_gap:
+            final[joined[-1][0]] += 1
         # How far the segment may reach beyond what was labelled, on either side; OPEN when nobody knows.
         left = OPEN
         for position, (label, start, end) in enumerate(joined):
@@ -116,7 +121,9 @@ def count_segments(label_sequences: Sequence[npt.ArrayLike], n_states: int, max_
             "pass the training labels"
         )
     state, lower, upper_, seen_start = np.array(segments, dtype=np.int64).T
-    return SegmentStatistics(n_states, state, lower, upper_, seen_start.astype(bool), transitions, initial, frames)
+    return SegmentStatistics(
+        n_states, state, lower, upper_, seen_start.astype(bool), transitions, initial, final, frames
+    )
 
 
 def _join_short_gaps(pieces: IntArray, max_gap: int) -> list[tuple[int, int, int]]:

@@ -71,8 +71,8 @@ def optimise(
             callbacks=callbacks,
         )
         trainer.fit(module, loader, ckpt_path=resume, weights_only=False if resume else None)
-    if module.average is not None:
-        network.load_state_dict(module.average.module.state_dict())
+    if module.trained is not network:
+        network.load_state_dict(module.trained.state_dict())
     network.cpu().eval()
     return history.rows
 
@@ -92,6 +92,14 @@ class _Module(L.LightningModule):
         if settings.ema is not None:
             # Buffers are averaged too: the running statistics must fit the averaged weights.
             self.average = AveragedModel(network, multi_avg_fn=_average(settings.ema), use_buffers=True)
+
+    @property
+    def trained(self) -> nn.Module:
+        """What this training is for: the averaged network where there is one."""
+        if self.average is None:
+            return self.network
+        averaged: nn.Module = self.average.module
+        return averaged
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> dict[str, Tensor]:
         loss, scores = self.loss(self.network, *batch)
@@ -225,8 +233,8 @@ class _History(Callback):
         self._losses.clear()
         self._accuracy.reset()
         if self.validate is not None and trainer.current_epoch in self.validated:
-            network = pl_module.network
-            assert isinstance(network, nn.Module)
+            assert isinstance(pl_module, _Module)
+            network = pl_module.trained
             network.eval()
             row |= self.validate(network)
             network.train()

@@ -92,6 +92,11 @@ def fit_decoding(
 ) -> Decoding:
     """Fit on out-of-fold scores: temperature on ``evaluated`` (labels, logits, windows), decoders on all frames."""
     label = np.concatenate([labels for labels, _, _ in evaluated])
+    if not len(label):
+        raise DataError(
+            f"E-EXP-011: none of the windows {config.data.hop} samples apart has both a label and data, expected some "
+            "to calibrate on; lower data.hop, or add recordings"
+        )
     logits = np.concatenate([logits for _, logits, _ in evaluated])
     subjects = np.concatenate([corpus.subject_of(part) for _, _, part in evaluated])
     temperature = TemperatureScaling().fit(logits, label, groups=subjects.tolist())

@@ -40,8 +40,12 @@ class LaidOut:
                 shifts.append(laid + self.half - begins[-1])
                 laid += end - begin + 2 * self.half
         self.begins, self.shifts = np.array(begins), np.array(shifts)
+        samples = np.concatenate(parts, axis=2)
+        there: NDArray[np.bool_] = np.logical_and.reduce(~np.isnan(samples), axis=0)
+        # How many samples of each sensor are there before each one, so that a window is counted by one difference.
+        self.there = np.concatenate([np.zeros((len(there), 1), np.int64), there.cumsum(axis=1)], axis=1)
         # A view: every run of `window` samples by its first one.
-        self.runs = torch.from_numpy(np.concatenate(parts, axis=2)).unfold(2, window, 1)
+        self.runs = torch.from_numpy(samples).unfold(2, window, 1)
 
     def flat(self, recording: NDArray[np.int64], start: NDArray[np.int64]) -> Tensor:
         """Position of each window among the runs, (N,), from its recording and its first sample there."""
@@ -55,5 +59,7 @@ class LaidOut:
 
     def present(self, flat: Tensor) -> NDArray[np.bool_]:
         """Whether some sensor has at least half of its samples in the window, (B,)."""
-        there = ~torch.isnan(self.runs[:, :, flat]).any(0)
-        return (there.float().mean(2) >= 0.5).any(0).numpy()
+        begin, window = flat.numpy(), self.runs.shape[3]
+        enough = 2 * (self.there[:, begin + window] - self.there[:, begin]) >= window
+        present: NDArray[np.bool_] = np.logical_or.reduce(enough, axis=0)
+        return present

@@ -67,11 +67,13 @@ class BehaviorModel:
             preprocess = Preprocess.from_dict(read_json(run / "preprocess.json"))
             selection = run_files.read_selection(run, preprocess)
             network, subjects = run_files.read_network(run)
-            return cls(config, selection, network, subjects, preprocess, run_files.read_decoding(run))
-        except (KeyError, TypeError) as error:
+            decoding = run_files.read_decoding(run)
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"E-RUN-001: a file of {run} lacks what it should hold ({error}); copy the run again"
             ) from error
+        run_files.check_classes(run, selection, network, decoding)
+        return cls(config, selection, network, subjects, preprocess, decoding)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -137,13 +139,17 @@ class BehaviorModel:
         corpus = prepare(data, selection, [apply_corrections(recording, known)], source)
         return replace(corpus, simulated=simulated)
 
-    def apply(self, corpus: Corpus) -> list[Result]:
-        """Frames, probabilities and timelines of every recording of a corpus."""
+    def apply(self, corpus: Corpus, *, decoders: Iterable[str] | None = None) -> list[Result]:
+        """Frames, probabilities and timelines of every recording of a corpus.
+
+        ``decoders`` names those to decode by, None for all; the experiment's own is always among them.
+        """
         reader, hop = WindowReader(corpus, self.preprocess), self.config.data.decode_hop
         place = corpus.frames(hop, self.config.data.label_rule)
         by_name = {recording.name: recording for recording in corpus.recordings}
         frames = to_frames(corpus, infer(self.network, reader, place))
-        return [decode(by_name[frame.recording], frame, self.decoding, hop) for frame in frames]
+        names = set(self.decoding.decoders if decoders is None else decoders) | {self.decoding.name}
+        return [decode(by_name[frame.recording], frame, self.decoding, hop, names) for frame in frames]
 
     @torch.inference_mode()
     def encode(self, x: NDArray[np.float32]) -> Encoding:

@@ -32,10 +32,10 @@ class Preprocess:
     subjects: tuple[str, ...]
     norms: bool
 
-    def scaled(self, x: Tensor) -> Tensor:
-        """Scale windows (B, C, S, T); a sample that is missing becomes 0."""
+    def scaled(self, x: Tensor, *, missing: float = 0.0) -> Tensor:
+        """Scale windows (B, C, S, T); a sample that is missing (NaN) becomes ``missing``."""
         offset, scale = torch.from_numpy(self.offset)[..., None], torch.from_numpy(self.scale)[..., None]
-        return torch.nan_to_num((x - offset) / scale, nan=0.0)
+        return torch.nan_to_num((x - offset) / scale, nan=missing)
 
     def extended(self, x: Tensor) -> Tensor:
         """Append, with ``norms``, the norm of each vector to scaled windows: (B, C', S, T).
@@ -146,9 +146,9 @@ class WindowReader:
         """Position of each window in the corpus laid end to end, (N,)."""
         return self.laid_out.flat(place.recording, place.start)
 
-    def scaled(self, flat: Tensor) -> Tensor:
-        """Scaled windows (B, C, S, T) at some positions; missing samples are 0."""
-        return self.preprocess.scaled(self.laid_out.windows(flat))
+    def scaled(self, flat: Tensor, *, missing: float = 0.0) -> Tensor:
+        """Scaled windows (B, C, S, T) at some positions; a sample that is missing is ``missing``."""
+        return self.preprocess.scaled(self.laid_out.windows(flat), missing=missing)
 
     def present(self, flat: Tensor) -> NDArray[np.bool_]:
         """Whether some sensor has at least half of its samples in the window, (B,)."""

@@ -104,7 +104,13 @@ def read_network(folder: Path) -> tuple[Conv2dFSQ, tuple[str, ...]]:
 
 def read_selection(folder: Path, preprocess: Preprocess) -> Selection:
     """Sensors, channels and classes of a run."""
-    return Selection(preprocess.sensors, preprocess.channels, tuple(read_json(folder / "label_map.json")["classes"]))
+    labels = read_json(folder / "label_map.json")
+    if labels.get("format") != LABELS_FORMAT:
+        raise DataError(
+            f"E-RUN-002: label_map.json has format {labels.get('format')!r}, this version reads {LABELS_FORMAT!r}; "
+            "train again or use the version that wrote it"
+        )
+    return Selection(preprocess.sensors, preprocess.channels, tuple(labels["classes"]))
 
 
 def read_decoding(folder: Path) -> Decoding:
@@ -113,3 +119,13 @@ def read_decoding(folder: Path) -> Decoding:
         return Decoding.from_dicts(read_json(folder / "calibration.json"), read_json(folder / "hsmm.json"))
     except UsageError as error:  # what is wrong is a file here, not the call
         raise DataError(str(error)) from error
+
+
+def check_classes(folder: Path, selection: Selection, network: Conv2dFSQ, decoding: Decoding) -> None:
+    """Refuse a run whose files are of different sets of classes."""
+    named, scored, weighed = len(selection.classes), network.architecture.classes, len(decoding.prior)
+    if not named == scored == weighed:
+        raise DataError(
+            f"E-RUN-007: {folder} has {named} classes in label_map.json, {scored} in model.json and {weighed} in "
+            "calibration.json, expected the same number; copy the run again"
+        )

@@ -43,7 +43,7 @@ class BehaviorTask:
         check_sensors(corpus)
         # A subject without a labelled window teaches nothing, and must not enter the scale either.
         self.corpus = corpus.of(corpus.subject_of(labelled).tolist())
-        self.pool = self.corpus.training_windows(hop, self.data.label_rule)
+        self.pool = _with_data(self.corpus, self.corpus.training_windows(hop, self.data.label_rule))
         self.warnings: tuple[str, ...] = ()
         self.decoding: Decoding | None = None
         self.out_of_fold: tuple[Scores, ...] = ()
@@ -140,7 +140,7 @@ class BehaviorTask:
         """Temperature and decoders on out-of-fold scores; durations and transitions from the training labels."""
         self.out_of_fold = tuple(out_of_fold)
         windows = [self.evaluated(scores) for scores in out_of_fold]
-        label = self.corpus.training_windows(self.data.hop, self.data.label_rule).label
+        label = _with_data(self.corpus, self.corpus.training_windows(self.data.hop, self.data.label_rule)).label
         share = np.bincount(label, minlength=len(self.classes)) + 0.5  # a class may have no window at this hop
         self.decoding = fit_decoding(self.config, self.corpus, out_of_fold, windows, share / share.sum())
 
@@ -149,6 +149,17 @@ class BehaviorTask:
         from conv2d.tasks.behavior.run_files import save_run_files
 
         return save_run_files(self, folder, network, preprocess)
+
+
+def _with_data(corpus: Corpus, place: Place) -> Place:
+    """The windows in which some sensor has at least half of its samples: of the others there is nothing to learn."""
+    there = corpus.laid_out.present(corpus.laid_out.flat(place.recording, place.start))
+    if not there.any():
+        raise DataError(
+            f"E-EXP-010: all {len(place)} labelled windows miss more than half of their samples, expected some with "
+            "data; check the recordings, or raise data.max_gap_s"
+        )
+    return place[there]
 
 
 def check_labels(label: NDArray[np.int64], classes: Sequence[str], corpus: Corpus) -> None:
