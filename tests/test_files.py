@@ -1,5 +1,6 @@
 """Files and folders written aside: whole or not there, and nothing of anyone else's is ever lost."""
 
+import fcntl
 import json
 import math
 from pathlib import Path
@@ -64,6 +65,23 @@ def test_two_cannot_write_one_folder_at_a_time(tmp_path: Path, options: dict[str
     fill(path, "later", **options)
     assert (path / "text").read_text() == "later"
     assert names(tmp_path) == ["results"]
+
+
+def test_a_folder_that_another_has_just_finished_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results"
+    lock = fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        (tmp_path / "results.writing").rename(path)  # the other's last step, between our opening and our lock
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(UsageError, match="E-OUT-004"):
+        fill(path, "other")
+    assert names(tmp_path) == ["results"]
+    assert names(path) == []
 
 
 def test_a_folder_of_the_same_kind_is_replaced_whole(tmp_path: Path) -> None:

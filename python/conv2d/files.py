@@ -104,18 +104,21 @@ def folder_aside(path: Path, *, mark: str, keep: str | None = None) -> Iterator[
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; the lock ends with the process, however that ends."""
+    taken = UsageError(
+        f"E-OUT-004: {folder} is being written by another process, expected one at a time; wait for it or "
+        "choose another --output"
+    )
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(
-                f"E-OUT-004: {folder} is being written by another process, expected one at a time; wait for it or "
-                "choose another --output"
-            ) from None
+            raise taken from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems know no locks
                 raise
+        if not folder.exists() or not os.path.samestat(os.fstat(handle), folder.stat()):
+            raise taken from None  # it was put in its place, or cleared away, before the lock was ours
         yield
     finally:
         os.close(handle)

@@ -177,8 +177,8 @@ BAD_DATA: dict[str, tuple[Change, list[str], str]] = {
         edit("dog01_1", relabel("swimming", "walking")), [], "E-DATA-010: recording dog01_1 has label 'swimming'"
     ),
     "no label at all": (edit_all(relabel(None)), [], "E-EXP-004: no window of the 8 recordings has a label"),
-    "one class": (edit_all(keep_only("walking")), [], "E-EXP-005: every labelled window is walking"),
-    "one class asked for": (nothing, ["data.classes=[walking]"], "E-EXP-005: every labelled window is walking"),
+    "one class": (edit_all(keep_only("walking")), [], "E-EXP-005: every labelled window"),
+    "one class asked for": (nothing, ["data.classes=[walking]"], "E-EXP-005: every labelled window"),
     "class that is not there": (nothing, ["data.classes=[resting, flying]"], "data.classes names 'flying'"),
     "sensor that is not there": (nothing, ["data.sensors=[neck, tail]"], "data.sensors names 'tail'"),
     "another number of channels": (nothing, ["data.channels=6"], "the experiment says 6 channels, the data set has 9"),

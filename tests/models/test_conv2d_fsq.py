@@ -57,7 +57,7 @@ def test_the_encoder_exports_with_the_operators_of_a_compiler() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("sensors", [1, 2, 9, 10, 17, 24, 25, 64, 65])
+@pytest.mark.parametrize("sensors", [1, 2, 9, 10, 17, 24, 25, 64, 65, 256])
 def test_the_default_is_small_for_any_number_of_sensors(sensors: int) -> None:
     names = [f"s{number}" for number in range(sensors)]
     facts = SimpleNamespace(name="x", rate_hz=400, sensors=names, channels=["acc_x"], classes=["a", "b"])

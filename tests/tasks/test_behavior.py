@@ -197,6 +197,11 @@ def test_windows_without_data_are_not_trained_on(simulated_dataset: Dataset, sma
     start = np.array(sorted(start for _, start in gone))
     assert ((start > 1000 - 32) & (start < 2000 - 32)).all()
     assert np.diff(start).max() == 2
+    only = tuple(
+        replace(r, samples=np.where(r.labels == 0, r.samples, np.nan).astype(np.float32)) for r in corpus.recordings
+    )
+    with pytest.raises(DataError, match="E-EXP-005: every labelled window with data is "):
+        BehaviorTask(small_config, replace(corpus, recordings=only))
     empty = tuple(replace(r, samples=np.full_like(r.samples, np.nan)) for r in corpus.recordings)
     with pytest.raises(DataError, match="E-EXP-009"):
         BehaviorTask(small_config, replace(corpus, recordings=empty))

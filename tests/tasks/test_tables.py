@@ -118,12 +118,12 @@ class DwellOfThree:
     decoders = {"min_dwell": MinDwell(0.3, 0.1)}  # noqa: RUF012
 
     class posterior:
-        filter = smooth = staticmethod(lambda scores, _: np.exp(scores))
+        filter = smooth = staticmethod(lambda scores, _, ends=True: np.exp(scores))
 
     def calibrate(self, logits: np.ndarray, _: np.ndarray) -> np.ndarray:
         return np.exp(logits)
 
-    def decode(self, _: str, scores: np.ndarray, has_data: np.ndarray) -> np.ndarray:
+    def decode(self, _: str, scores: np.ndarray, has_data: np.ndarray, *, ends: bool) -> np.ndarray:
         return self.decoders["min_dwell"].decode(scores, has_data).labels
 
     def shortest_stay(self, _: str) -> int:

@@ -263,8 +263,16 @@ def test_where_recordings_end_counts_only_as_far_as_it_is_no_chance(timeline, wo
     assert np.exp(stopped.log_final_[1]) == pytest.approx(7, rel=0.1)
     doubtful = np.log([[0.9, 0.1]] * 20 + [[0.45, 0.55]] * 4)
     assert stopped.decode(doubtful).labels[-1] == 1
-    unseen = HSMM(2, 1.0, max_gap_s=3).fit([[0] * 30 + [1] * 5 + [-1] * 4])
+    # a stretch before a gap of the clock ends no recording: not when learning, and not when decoding
+    assert stopped.decode(doubtful, ends=False).labels[-1] == 0
+    assert stopped.smooth(doubtful, ends=False)[-1, 1] < stopped.smooth(doubtful)[-1, 1]
+    np.testing.assert_allclose(stopped.smooth(doubtful, ends=False)[-1], stopped.filter(doubtful)[-1], atol=1e-9)
+    gaps = HSMM(2, 1.0).fit([[0] * 30 + [1] * 5] * 20, ends=[False] * 20)
+    np.testing.assert_array_equal(gaps.log_final_, np.zeros(2))
+    unseen = HSMM(2, 1.0, max_gap_s=3).fit([[0] * 30 + [1] * 5 + [-1] * 4] * 20)
     np.testing.assert_array_equal(unseen.log_final_, np.zeros(2))
+    few = HSMM(2, 1.0).fit([[0] * 30 + [1] * 5] * 9)
+    np.testing.assert_array_equal(few.log_final_, np.zeros(2))
     rng = np.random.default_rng(0)
     any_time = HSMM(3, 1.0).fit([timeline(rng, *world, 500) for _ in range(300)])
     assert np.abs(any_time.log_final_).max() < 0.4

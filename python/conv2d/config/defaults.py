@@ -84,7 +84,7 @@ def default_config(meta: DatasetFacts, overrides: Sequence[str] = ()) -> tuple[C
         "data.classes": f"all {len(meta.classes)} ({', '.join(meta.classes)})",
         "training.augmentation.rotation_deg": f"{rotation:g}, for sensors that sit nearly the same way on everyone; "
         "raise it to 180 where they do not",
-        "model.architecture.width": f"{width}, for {len(meta.sensors)} sensors and fewer than 150,000 parameters",
+        "model.architecture.width": f"{width}, the narrower the more sensors",
     }
     given = {".".join(parse_override(text).place) for text in overrides}
     return config, [f"{key}: {reason}" for key, reason in reasons.items() if key not in given]

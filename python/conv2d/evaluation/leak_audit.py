@@ -74,8 +74,8 @@ class LeakAudit:
 class Relabelled:
     """What the data path gives once more, after the labels of the test side were exchanged for others.
 
-    ``X_train`` and ``y_train`` are all that would be trained on; ``X_test`` (M', C, S, T) are test windows, and
-    ``which`` (M',) says which of the audited test windows stands at the same place as each.
+    ``X_train`` and ``y_train`` are the training windows at the evaluation hop. ``X_test`` (M', C, S, T) are test
+    windows, and ``which`` (M',) says which of the audited test windows stands at the same place as each.
     """
 
     X_train: NDArray[np.float32]

@@ -18,6 +18,9 @@ FORMAT = "conv2d-hsmm/1"
 LOG_PROBA_FLOOR = float(np.log(1e-7))
 """A frame may veto a class by this much at most: a forest's exact zero must not decide a timeline alone."""
 
+FEWEST_ENDS = 10
+"""Recordings whose end must be labelled before it is taken to say anything."""
+
 Transitions = Literal["learned", "uniform"]
 Censoring = Literal["none", "right", "left", "both"]
 
@@ -66,24 +69,33 @@ class SegmentModel(ABC):
 
     # Fitting
 
-    def fit(self, label_sequences: Sequence[npt.ArrayLike], groups: Sequence[str] | None = None) -> Self:
+    def fit(
+        self,
+        label_sequences: Sequence[npt.ArrayLike],
+        groups: Sequence[str] | None = None,
+        ends: Sequence[bool] | None = None,
+    ) -> Self:
         """Count segments, transitions and class shares in labelled recordings.
 
         Args:
             label_sequences: (T,) int labels per frame (``frame_s`` apart) of each recording, below 0 where nobody
                 annotated; a frame's label is that of its window's centre sample.
             groups: subject of each sequence, remembered in ``subjects_`` so that an evaluation can refuse overlap.
+            ends: whether each sequence ends where its recording does, None where all do; a stretch before a gap of
+                the clock does not.
 
         Raises:
-            UsageError: no labelled frame, a label that is no state, or groups of another length.
+            UsageError: no labelled frame, a label that is no state, groups or ends of another length.
 
         Cost: O(frames) to count, then the duration laws.
         """
-        if groups is not None and len(groups) != len(label_sequences):
-            raise UsageError(
-                f"E-TEMPORAL-009: got {len(groups)} groups for {len(label_sequences)} sequences, expected one each"
-            )
-        seen = count_segments(label_sequences, self.n_states, int(np.floor(self.max_gap_s / self.frame_s + 1e-9)))
+        for name, given in (("groups", groups), ("ends", ends)):
+            if given is not None and len(given) != len(label_sequences):
+                raise UsageError(
+                    f"E-TEMPORAL-009: got {len(given)} {name} for {len(label_sequences)} sequences, expected one each"
+                )
+        max_gap = int(np.floor(self.max_gap_s / self.frame_s + 1e-9))
+        seen = count_segments(label_sequences, self.n_states, max_gap, ends)
         # Half a frame each keeps the prior of a class finite that the training recordings lack.
         shares = seen.frames + 0.5
         # A class that was never seen is not a rare one: dividing by a tiny share would let it win where it is unlikely.
@@ -112,7 +124,7 @@ class SegmentModel(ABC):
         A recording that may stop at any time gives zeros: its end says nothing. Whoever stops it once the animal lies
         down makes the end a sign of lying.
         """
-        if self.transitions == "uniform" or not seen.final.any():
+        if self.transitions == "uniform" or seen.final.sum() < FEWEST_ENDS:
             return np.zeros(self.n_states)
         counts = seen.final + self.transition_pseudocount * shares
         log_final: FloatArray = np.log(counts / counts.sum() / shares)
@@ -151,12 +163,13 @@ class SegmentModel(ABC):
         out[mask] = self.emission_weight * likelihood
         return out
 
-    def decode(self, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None = None) -> Decoded:
+    def decode(self, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None = None, *, ends: bool = True) -> Decoded:
         """Most likely timeline of one recording (Viterbi); neighbouring segments of one label are one.
 
         Args:
             log_proba: (T, K) log probabilities.
             has_data: (T,) bool, or None when every frame has data.
+            ends: whether the recording ends here; a stretch before a gap of the clock does not end it.
 
         Returns:
             Labels, segments and the log score. T = 0 gives an empty timeline.
@@ -168,7 +181,7 @@ class SegmentModel(ABC):
         """
         self._check_fitted("decode")
         states, score, _ = hsmm_viterbi(
-            self._whole(self.emissions(log_proba, has_data)),
+            self._ended(self.emissions(log_proba, has_data), ends),
             self.log_transitions_,
             self.log_initial_,
             self.log_durations_,
@@ -176,11 +189,16 @@ class SegmentModel(ABC):
         )
         return Decoded.of(states, float(score))
 
-    def smooth(self, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None = None) -> FloatArray:
-        """Posterior of each frame given the whole recording (forward-backward), (T, K) float64; O(T K (D + K))."""
+    def smooth(
+        self, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None = None, *, ends: bool = True
+    ) -> FloatArray:
+        """Posterior of each frame given the whole recording (forward-backward), (T, K) float64; O(T K (D + K)).
+
+        Parameters as in :meth:`decode`.
+        """
         self._check_fitted("smooth")
         _, posteriors = hsmm_forward_backward(
-            self._whole(self.emissions(log_proba, has_data)),
+            self._ended(self.emissions(log_proba, has_data), ends),
             self.log_transitions_,
             self.log_initial_,
             self.log_durations_,
@@ -200,9 +218,9 @@ class SegmentModel(ABC):
         )
         return np.asarray(filtered, dtype=np.float64)
 
-    def _whole(self, emissions: FloatArray) -> FloatArray:
-        """Scores of a recording whose end is there: the last frame also says in which class recordings end."""
-        if len(emissions):
+    def _ended(self, emissions: FloatArray, ends: bool) -> FloatArray:
+        """Scores (T, K) in whose last frame, if the recording ends there, is added in which class recordings end."""
+        if ends and len(emissions):
             emissions[-1] += self.log_final_
         return emissions
 

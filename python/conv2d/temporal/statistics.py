@@ -41,7 +41,7 @@ class SegmentStatistics:
         started: (n,) bool, whether its start was seen.
         transitions: (K, K) changes from row to column, diagonal 0.
         initial: (K,) labels at the start of recordings (their first label, up to ``max_gap`` frames in).
-        final: (K,) labels at the end of recordings, likewise.
+        final: (K,) labels at the end of recordings, likewise; not of sequences that end before their recording does.
         frames: (K,) labelled frames.
     """
 
@@ -61,13 +61,16 @@ class SegmentStatistics:
         return self.lower[own], self.upper[own], self.started[own]
 
 
-def count_segments(label_sequences: Sequence[npt.ArrayLike], n_states: int, max_gap: int) -> SegmentStatistics:
+def count_segments(
+    label_sequences: Sequence[npt.ArrayLike], n_states: int, max_gap: int, ends: Sequence[bool] | None = None
+) -> SegmentStatistics:
     """Count segments, transitions and shares over recordings; O(frames).
 
     Args:
         label_sequences: (T,) int labels of each recording, below 0 where unlabelled.
         n_states: K.
         max_gap: longest unlabelled span, in frames, that counts as short (see the module).
+        ends: whether each sequence ends where its recording does, None where all do.
 
     Raises:
         UsageError: no labelled frame at all, or a label that is no state (E-TEMPORAL-007).
@@ -100,7 +103,7 @@ def count_segments(label_sequences: Sequence[npt.ArrayLike], n_states: int, max_
         joined = _join_short_gaps(pieces, max_gap)
         if joined[0][1] <= max_gap:
             initial[joined[0][0]] += 1
-        if table[-1, 2] - joined[-1][2] <= max_gap:
+        if (ends is None or ends[number]) and table[-1, 2] - joined[-1][2] <= max_gap:
             final[joined[-1][0]] += 1
         # How far the segment may reach beyond what was labelled, on either side; OPEN when nobody knows.
         left = OPEN

@@ -57,12 +57,20 @@ class LabelledSequence:
         labels: (T,) int label of each frame, below 0 where unlabelled.
         group: the subject.
         has_data: (T,) bool, or None when every frame has data.
+        ends: whether the recording ends with the last frame.
     """
 
     log_proba: FloatArray
     labels: IntArray
     group: str
     has_data: BoolArray | None = None
+    ends: bool = True
+
+    def decoded_by(self, decoder: Decoder) -> IntArray:
+        """Labels (T,) by a decoder."""
+        if isinstance(decoder, SegmentModel):
+            return decoder.decode(self.log_proba, self.has_data, ends=self.ends).labels
+        return decoder.decode(self.log_proba, self.has_data).labels
 
 
 def timeline_objective(truths: Sequence[IntArray], preds: Sequence[IntArray], n_states: int) -> float:
@@ -163,10 +171,7 @@ class _Tuner:
 
     def objective(self, decoders: Sequence[Decoder]) -> float:
         """Score each sequence by its decoder."""
-        preds = [
-            decoder.decode(sequence.log_proba, sequence.has_data).labels
-            for decoder, sequence in zip(decoders, self.sequences, strict=True)
-        ]
+        preds = [sequence.decoded_by(decoder) for decoder, sequence in zip(decoders, self.sequences, strict=True)]
         return timeline_objective(self.truths, preds, self.n_states)
 
     def keep(self, name: str, decoder: Decoder) -> None:
@@ -196,12 +201,15 @@ class _Tuner:
 
     def fit(self, plain: ModelT) -> list[ModelT]:
         """Fit a model without each fold, and last of all on everything."""
-        groups = [sequence.group for sequence in self.sequences]
-        models = []
-        for fold in range(max(self.fold) + 1):
-            kept = [i for i in range(len(self.truths)) if self.fold[i] != fold] or list(range(len(self.truths)))
-            models.append(copy.copy(plain).fit([self.truths[i] for i in kept], [groups[i] for i in kept]))
-        return [*models, copy.copy(plain).fit(self.truths, groups)]
+
+        def fitted(kept: Sequence[int]) -> ModelT:
+            given = [self.sequences[i] for i in kept]
+            truths, groups, ends = [self.truths[i] for i in kept], [s.group for s in given], [s.ends for s in given]
+            return copy.copy(plain).fit(truths, groups, ends)
+
+        every = range(len(self.truths))
+        folds = range(max(self.fold) + 1)
+        return [*(fitted([i for i in every if self.fold[i] != fold] or every) for fold in folds), fitted(every)]
 
     def model(self, name: str, models: Sequence[SegmentModel], weight: float | None) -> None:
         """Choose how far a model trusts the frames; ``models`` as from :meth:`fit`."""

@@ -48,10 +48,15 @@ class Decoding:
         """Probabilities (N, K) of windows, each by itself; a window without data gets the class shares."""
         return np.where(has_data[:, None], self.temperature.transform(logits), self.prior)
 
-    def decode(self, name: str, log_proba: FloatArray, has_data: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Labels (T,) by one decoder; where no frame has data, a rule without a model gives the commonest class."""
+    def decode(self, name: str, log_proba: FloatArray, has_data: NDArray[np.bool_], *, ends: bool) -> NDArray[np.int64]:
+        """Labels (T,) by one decoder; where no frame has data, a rule without a model gives the commonest class.
+
+        ``ends`` says whether the recording ends with the last frame.
+        """
         decoder = self.decoders[name]
-        if not has_data.any() and not isinstance(decoder, HMM | HSMM):
+        if isinstance(decoder, HMM | HSMM):
+            return decoder.decode(log_proba, has_data, ends=ends).labels
+        if not has_data.any():
             return np.full(len(log_proba), int(self.prior.argmax()))
         return decoder.decode(log_proba, has_data).labels
 
@@ -110,8 +115,15 @@ def fit_decoding(
             labels = recording.labels[centre_sample(recording, frames.start, frames.window)]
             proba = np.where(frames.has_data[:, None], temperature.transform(frames.logits), prior)
             log_proba = np.log(np.maximum(proba, 1e-12))
+            ends = recording.n_samples - centre_sample(recording, frames.start, frames.window)[-1] <= data.decode_hop
             sequences += [
-                LabelledSequence(log_proba[piece], labels[piece], frames.subject, frames.has_data[piece])
+                LabelledSequence(
+                    log_proba[piece],
+                    labels[piece],
+                    frames.subject,
+                    frames.has_data[piece],
+                    bool(ends) and piece.stop == len(frames),
+                )
                 for piece in frames.pieces(data.decode_hop)
                 if (labels[piece] >= 0).any() and frames.has_data[piece].any()
             ]

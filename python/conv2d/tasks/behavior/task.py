@@ -44,6 +44,7 @@ class BehaviorTask:
         # A subject without a labelled window teaches nothing, and must not enter the scale either.
         self.corpus = corpus.of(corpus.subject_of(labelled).tolist())
         self.pool = _with_data(self.corpus, self.corpus.training_windows(hop, self.data.label_rule))
+        check_labels(self.pool.label, self.classes, self.corpus)  # again: data may be missing from all but one class
         self.warnings: tuple[str, ...] = ()
         self.decoding: Decoding | None = None
         self.out_of_fold: tuple[Scores, ...] = ()
@@ -172,7 +173,7 @@ def check_labels(label: NDArray[np.int64], classes: Sequence[str], corpus: Corpu
         )
     if len(present) < 2:
         raise DataError(
-            f"E-EXP-005: every labelled window is {classes[present[0]]}, expected two classes or more; "
+            f"E-EXP-005: every labelled window with data is {classes[present[0]]}, expected two classes or more; "
             "add recordings of another class or change data.classes"
         )
 

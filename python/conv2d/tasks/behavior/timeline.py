@@ -91,11 +91,11 @@ def decode(
     decoded = {name: np.empty(len(frames), np.int64) for name in wanted}
     for piece in frames.pieces(hop):
         scores, has_data = log_proba[piece], frames.has_data[piece]
-        posterior = decoding.posterior
+        posterior, ends = decoding.posterior, piece.stop == len(frames)
         filtered[piece] = posterior.filter(scores, has_data)
-        smoothed[piece] = posterior.smooth(scores, has_data)
+        smoothed[piece] = posterior.smooth(scores, has_data, ends=ends)
         for name in wanted:
-            decoded[name][piece] = decoding.decode(name, scores, has_data)
+            decoded[name][piece] = decoding.decode(name, scores, has_data, ends=ends)
     for name, labels in decoded.items():
         if (shortest := decoding.shortest_stay(name)) is not None:
             # Beside a gap of the clock a stretch begins and ends with what it likes; the guarantee is the timeline's,
