@@ -21,7 +21,7 @@ LAYERS = (
 RANK = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 HEAVY = {
     "torch", "lightning", "torchmetrics", "safetensors", "sklearn", "scipy", "matplotlib", "pandas", "h5py", "pyarrow",
-    "onnxruntime",
+    "onnxruntime", "polars", "xarray", "actfast",
 }  # fmt: skip
 # torch by nature: they may have heavy imports on top. Everything else has them inside functions.
 TORCH_BY_NATURE = ("models", "training", "tasks", "data/augmentation.py")

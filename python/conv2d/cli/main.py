@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry("conv2d.cli.demo:demo", "Simulate data, train, evaluate, write a report."),
-    "data": Entry("conv2d.cli.data:app", "Import recordings into a data set, or simulate one."),
+    "data": Entry("conv2d.cli.data:app", "Data sets: import, join, audit, leaks, list, simulate."),
     "train": Entry("conv2d.cli.train:train", "Train on a data set and write a run."),
     "eval": Entry("conv2d.cli.eval:evaluate", "Evaluate a run on subjects that it has not seen."),
     "crossval": Entry("conv2d.cli.crossval:crossval", "Cross-validate an experiment by subject."),

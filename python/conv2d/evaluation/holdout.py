@@ -6,10 +6,10 @@ from typing import Any
 
 from conv2d.config import Config
 from conv2d.data import Dataset
+from conv2d.data.duplicates import is_seen, read_seen
 from conv2d.data.meta import in_words
 from conv2d.errors import DataError, GateFailed, UsageError
 from conv2d.evaluation.baselines import STORED_BASELINES, load_baselines
-from conv2d.evaluation.duplicates import is_seen, read_seen
 from conv2d.evaluation.experiment import Experiment, is_simulated, open_experiment, recording_hashes
 from conv2d.evaluation.leak_audit import checks_made
 from conv2d.evaluation.outputs import REPORT, write_outputs

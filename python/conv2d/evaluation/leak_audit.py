@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from conv2d.data.duplicates import COPY_RUN, windows_with_copies
 from conv2d.errors import DataError, GateFailed, UsageError
-from conv2d.evaluation.duplicates import COPY_RUN, windows_with_copies
 from conv2d.features.statistics import window_statistics
 
 FALSE_ALARM = 1e-4

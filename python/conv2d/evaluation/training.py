@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.config import Config
+from conv2d.data.duplicates import write_seen
 from conv2d.data.meta import in_words
 from conv2d.errors import UsageError
 from conv2d.evaluation.baselines import Baseline, fit_baselines, save_baselines
-from conv2d.evaluation.duplicates import write_seen
 from conv2d.evaluation.experiment import Experiment, is_simulated, recording_hashes
 from conv2d.evaluation.log import begin_log
 from conv2d.files import folder_aside, is_free, read_json, write_json

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from conv2d.errors import DataError
-from conv2d.evaluation.duplicates import (
+from conv2d.data.duplicates import (
     COPY_RUN,
     STRETCH,
     is_seen,
@@ -18,6 +17,7 @@ from conv2d.evaluation.duplicates import (
     windows_with_copies,
     write_seen,
 )
+from conv2d.errors import DataError
 
 
 def signal(n: int, seed: int) -> np.ndarray:
