@@ -61,7 +61,8 @@ def fill_missing(
     if not max_gap_s >= 0:
         raise ValueError(f"max_gap_s is {max_gap_s}, expected seconds from 0 up")
     n_channels, n_sensors, n = samples.shape
-    row, col = np.nonzero(np.isnan(samples.reshape(n_channels * n_sensors, n)))
+    # flatnonzero, since nonzero in two dimensions takes several times as long as all the rest.
+    row, col = np.divmod(np.flatnonzero(np.isnan(samples)), max(n, 1))
     interpolated = np.zeros(n, bool)
     missing = np.zeros((n_sensors, n), bool)
     if len(row) == 0:

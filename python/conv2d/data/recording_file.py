@@ -160,17 +160,19 @@ def check_time(time_s: NDArray[np.float64], rate_hz: float, name: str, *, first_
 
 
 def _check_values(samples: NDArray[np.float32], sensors: Sequence[str], channels: Sequence[str], name: str) -> None:
-    finite = np.isfinite(samples)
-    if samples.shape[2] == 0 or finite.all():
+    if samples.shape[2] == 0:
         return
-    infinite = np.isinf(samples)
+    # fmax and fmin pass over NaN: one pass each tells infinite values and channels without any value.
+    highest, lowest = np.fmax.reduce(samples, axis=2), np.fmin.reduce(samples, axis=2)
+    infinite = np.isinf(highest) | np.isinf(lowest)
     if infinite.any():
-        c, s, row = (int(i) for i in np.argwhere(infinite)[0])
+        c, s = (int(i) for i in np.argwhere(infinite)[0])
+        row = int(np.argmax(np.isinf(samples[c, s])))
         raise DataError(
             f"E-DATA-009: column {sensors[s]}/{channels[c]} of recording {name} is infinite in row {row}, expected "
             "numbers within float32 or NaN for a missing sample; correct or blank it"
         )
-    has_data = finite.any(axis=2)
+    has_data = ~np.isnan(highest)
     if not has_data.any():
         raise DataError(
             f"E-DATA-009: recording {name} has no value in any channel of {in_words(list(sensors))}; "

@@ -164,11 +164,11 @@ class DatasetWriter(AbstractContextManager["DatasetWriter"]):
             self.finish(next(iter(self._files)))
         path = self._folder / "recordings" / f"{name}.parquet"
         if not path.exists():
-            self._files[name] = pq.ParquetWriter(path, schema)
+            self._files[name] = _parquet_writer(path, schema)
             return self._files[name]
         # A closed Parquet file cannot be added to: what it has is copied, piece by piece, before the new rows.
         earlier = path.rename(path.with_suffix(".earlier"))
-        self._files[name] = pq.ParquetWriter(path, schema)
+        self._files[name] = _parquet_writer(path, schema)
         with pq.ParquetFile(earlier) as file:
             for group in range(file.num_row_groups):
                 self._files[name].write_table(file.read_row_group(group))
@@ -187,6 +187,14 @@ class DatasetWriter(AbstractContextManager["DatasetWriter"]):
             writer.writeheader()
             for row in self._rows.values():
                 writer.writerow({**row, "rate_hz": format_rate(self.meta.rate_hz)})
+
+
+def _parquet_writer(path: Path, schema: Any) -> Any:
+    import pyarrow.parquet as pq
+    import pyarrow.types as types
+
+    # Samples hardly ever repeat: a dictionary of them is larger than they are, and reading takes half as long again.
+    return pq.ParquetWriter(path, schema, use_dictionary=[f.name for f in schema if not types.is_floating(f.type)])
 
 
 def write_dataset(path: str | Path, meta: DatasetMeta, recordings: Iterable[Recording]) -> None:
