@@ -65,7 +65,10 @@ TRANSITIONS.flags.writeable = False
 
 @dataclass(frozen=True)
 class Motion:
-    """How a behaviour moves. Angles in degrees, accelerations in m/s^2, rates in Hz, turns in degrees per second."""
+    """How a behaviour moves. Angles in degrees, accelerations in m/s^2, rates in Hz, turns in degrees per second.
+
+    Rates and amplitudes are those of an animal of `REFERENCE_KG`.
+    """
 
     neck_pitch: float  # mean, nose up
     pitch_sd: float  # from bout to bout
@@ -73,6 +76,10 @@ class Motion:
     fidget: float  # s.d. of slow irregular changes of posture within a bout, neck; the back has a third
     step_hz: float = 0.0  # strides per second
     step_acc: float = 0.0  # amplitude of the vertical acceleration on the back, twice per stride
+    second: float = 0.0  # share of that amplitude at four times per stride: the four beats of a walk
+    neck_gain: float = 1.0  # vertical acceleration of the neck over that of the back
+    lag: float = 0.0  # of the neck behind the back, in degrees of the cycle of the vertical, two of which are a stride
+    wander: float = 0.0  # s.d. of slow irregular changes of that lag within a bout
     sway: float = 0.0  # amplitude of roll and yaw, once per stride
     turn: float = 0.0  # s.d. of the rate of turning
     sniff_acc: float = 0.0  # amplitude of the quick head movements of sniffing
@@ -80,13 +87,29 @@ class Motion:
 
 
 # Resting and standing differ by little but posture, and sniffing animals take slow steps: the classes are not trivial.
+# The head nods behind the trunk in a walk and is held stiffly in a trot; a sniffing head goes its own way.
 MOTIONS = {
     "resting": Motion(neck_pitch=12, pitch_sd=11, roll_sd=10, fidget=3),
     "standing": Motion(neck_pitch=27, pitch_sd=9, roll_sd=4, fidget=6, turn=6),
     "sniffing": Motion(
-        neck_pitch=-18, pitch_sd=12, roll_sd=5, fidget=9, step_hz=1.2, step_acc=0.7, sway=2, turn=20, sniff_acc=0.5
+        neck_pitch=-18, pitch_sd=12, roll_sd=5, fidget=9, step_hz=1.2, step_acc=0.7, second=0.25, lag=90, wander=180,
+        sway=2, turn=20, sniff_acc=0.5,
     ),
-    "walking": Motion(neck_pitch=14, pitch_sd=9, roll_sd=4, fidget=5, step_hz=1.6, step_acc=1.7, sway=4, turn=22),
-    "trotting": Motion(neck_pitch=18, pitch_sd=8, roll_sd=4, fidget=4, step_hz=2.2, step_acc=3.8, sway=4, turn=18),
+    "walking": Motion(
+        neck_pitch=14, pitch_sd=9, roll_sd=4, fidget=5, step_hz=1.6, step_acc=1.7, second=0.25, neck_gain=1.2, lag=90,
+        wander=10, sway=4, turn=22,
+    ),
+    "trotting": Motion(
+        neck_pitch=18, pitch_sd=8, roll_sd=4, fidget=4, step_hz=2.2, step_acc=5.0, second=0.1, lag=15, wander=5, sway=4,
+        turn=18,
+    ),
     "shaking": Motion(neck_pitch=8, pitch_sd=9, roll_sd=5, fidget=5, shake=22),
-}
+}  # fmt: skip
+
+REFERENCE_KG = 25.0
+SHAKE_HZ = 4.5  # of an animal of REFERENCE_KG
+STRIDE_POWER, SHAKE_POWER = -0.15, -0.22  # of the body mass
+BREATH_PER_MIN, BREATH_POWER = 53.5, -0.26  # of an animal of 1 kg
+
+# What a swapped bout is taken for: behaviours that look alike. Nobody takes a trot or a shake for something else.
+ALIKE = {"resting": "standing", "standing": "resting", "sniffing": "walking", "walking": "sniffing"}

@@ -2,54 +2,86 @@
 
 Made to try the whole chain without data and to test it against the truth; figures on them say nothing about animals.
 
-An animal runs through the bouts of a semi-Markov chain (`conv2d.data.behavior_laws`). Each bout draws a posture and an
-intensity; gait, sway, sniffing and shaking add to pitch, roll, heading and linear acceleration of each sensor. From
-these the signals follow by rigid-body geometry: the accelerometer sees gravity and linear acceleration, the gyroscope
-the angular velocity, the magnetometer the earth's field. Every subject has its own stride rate, carriage and vigour,
-and wears each sensor at its own angle. Gain, offset and noise of the sensors come last.
+An animal runs through the bouts of a semi-Markov chain (`conv2d.data.behavior_laws`). Each bout draws a posture, a pace
+and an intensity; gait, sway, sniffing and shaking add to pitch, roll, heading and linear acceleration of each sensor.
+From these the signals follow by rigid-body geometry: the accelerometer sees gravity and linear acceleration, the
+gyroscope the angular velocity, the magnetometer the earth's field. Stride rates follow body mass, and the neck follows
+the back by a lag that belongs to the gait. Each subject wears its sensors at its own angles, and its collar turns.
+Gain, offset, drift and noise of the sensors come last.
 
-What makes it like recordings: boundaries are annotated some tenths of a second off, some spans are not annotated,
-sensors drop out for milliseconds or seconds (NaN), and a recording begins and ends in the middle of a bout.
+What makes it like recordings: boundaries are annotated some tenths of a second off, now and then a bout is taken for
+one that looks like it, some spans are not annotated, sensors drop out for milliseconds or seconds (NaN), and a
+recording begins and ends in the middle of a bout. `conv2d.data.simulation.parameters.Simulation` has every parameter,
+``docs/simulation.md`` the formulas.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from conv2d.data.behavior_laws import BEHAVIORS, DURATIONS, MOTIONS, TRANSITIONS
+from conv2d.data.behavior_laws import BEHAVIORS
 from conv2d.data.dataset import Dataset
 from conv2d.data.meta import SIMULATED, DatasetMeta
 from conv2d.data.recording import Recording
-from conv2d.data.writer import write_dataset
+from conv2d.data.simulation.animal import CHANNELS, SENSORS, UNITS, Animal, draw_animal, rotation
+from conv2d.data.simulation.annotator import Annotation, annotate
+from conv2d.data.simulation.bouts import Integers, draw_bouts, draw_scripted_bouts
+from conv2d.data.simulation.curves import Array
+from conv2d.data.simulation.defects import Defects
+from conv2d.data.simulation.movement import GRAVITY, Bouts, Movement, move, pace_bouts, rigid_body
+from conv2d.data.simulation.parameters import Clocks, Simulation
+from conv2d.data.simulation.randomness import Effect, Streams
+from conv2d.data.simulation.sensors import draw_drift, draw_drop_outs, lost, measure
+from conv2d.data.simulation.truth import TruthWriter
+from conv2d.data.writer import DatasetWriter
 from conv2d.errors import UsageError
 
-SENSORS = ("neck", "back")
-CHANNELS = ("acc_x", "acc_y", "acc_z", "gyr_x", "gyr_y", "gyr_z", "mag_x", "mag_y", "mag_z")
-RECORDINGS_PER_SUBJECT = 2
-MAX_MOUNTING_ANGLE_DEG = 20.0
-BOUNDARY_SD_S = 0.12  # annotation error, cut at three s.d.
-GRAVITY = 9.81
-_FIELD = np.array([20.0, 0.0, -45.0])  # earth's field, microtesla: north, west, up
-_NOISE = (0.12, 0.03, 0.6)  # s.d. in m/s^2, rad/s and microtesla
-_SETTLE_S = 0.5  # time that a posture or gait takes to change
+__all__ = [
+    "CHANNELS",
+    "GRAVITY",
+    "RECORDINGS_PER_SUBJECT",
+    "SENSORS",
+    "Clocks",
+    "Simulated",
+    "Simulation",
+    "draw_bouts",
+    "rigid_body",
+    "rotation",
+    "simulate_dataset",
+    "simulate_subject",
+    "simulate_with_truth",
+]
 
-Array = NDArray[np.float64]
+RECORDINGS_PER_SUBJECT = 2
+_DEFAULTS = Simulation()
 
 
 @dataclass(frozen=True)
-class Animal:
-    """What makes one subject differ from the others; drawn once per subject."""
+class Simulated:
+    """A simulated recording and the truth behind it; arrays over time have one value per row of the recording."""
 
-    stride: float  # factor on the rate of its gaits
-    vigour: float  # factor on accelerations and amplitudes
-    carriage_deg: float  # added to the pitch of the neck
-    phase: Array  # (2, 3) phase of the gait per sensor and axis
-    mounting: Array  # (2, 3, 3) rotation from body to sensor, per sensor
-    offset: Array  # (9, 2) of the sensors, in the unit of each channel
-    gain: Array  # (9, 2)
+    recording: Recording
+    animal: Animal
+    bouts: Bouts
+    annotation: Annotation
+    movement: Movement  # its signals are what ideal sensors would have read
+    drift: Array  # (9, 2, knots) what came on top of the offsets, every `sensors.DRIFT_S` seconds
+    drop_outs: list[Array]  # per sensor the spans (k, 2) without samples, in seconds
+
+    @property
+    def truth(self) -> Integers:
+        """True behaviours (n,), into BEHAVIORS."""
+        return self.bouts.behaviors[self.bout]
+
+    @property
+    def bout(self) -> Integers:
+        """The number of the bout that each row lies in, (n,)."""
+        at = np.searchsorted(np.round(self.bouts.ends_s * self.recording.rate_hz), np.arange(self.recording.n_samples),
+                             side="right")  # fmt: skip
+        return np.asarray(at, np.int64)
 
 
 def simulate_dataset(
@@ -59,6 +91,9 @@ def simulate_dataset(
     minutes: float = 5.0,
     rate_hz: float = 100.0,
     seed: int = 0,
+    simulation: Simulation = _DEFAULTS,
+    truth: bool = True,
+    defects: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
     """Simulate dogs and write them as a dataset folder at ``path``, which must be new or empty.
@@ -73,6 +108,13 @@ def simulate_dataset(
         25 or more, since shaking and sniffing reach 6 Hz and their harmonics.
     seed
         The same seed gives the same samples; a subject does not depend on how many others there are.
+    simulation
+        What is assumed of animals, sensors and observers.
+    truth
+        Write ``truth.json`` and the folder ``truth`` beside the recordings (`conv2d.data.simulation.truth`). Who reads
+        the data set does not see them, and its hash does not depend on them.
+    defects
+        Faults to be put in, each once: names of `conv2d.data.simulation.defects.KINDS`.
     progress
         Called with (subjects done, subjects in all).
 
@@ -83,7 +125,7 @@ def simulate_dataset(
     DataError
         E-DATA-012 where the folder holds something or cannot be written.
 
-    Cost: O(samples); an hour of 18 channels at 100 Hz takes about 1 s.
+    Cost: O(samples); an hour of 18 channels at 100 Hz takes about 2 s with its truth. One recording is in memory.
 
     Example
     -------
@@ -93,11 +135,8 @@ def simulate_dataset(
     ...     [(row.subject, row.meta["split"]) for row in data.table][::2]
     [('dog01', 'train'), ('dog02', 'train'), ('dog03', 'test')]
     """
-    if n_subjects < 1 or minutes < 0.5 or rate_hz < 25 or seed < 0:
-        raise UsageError(
-            f"asked to simulate {n_subjects} subjects of {minutes} minutes at {rate_hz} Hz with seed {seed}, expected "
-            "1 or more, 0.5 or more, 25 or more and 0 or more; change what is lower"
-        )
+    check_call(n_subjects, minutes, rate_hz, seed)
+    changed = describe(simulation)
     meta = DatasetMeta(
         name="simulated_dogs",
         title="Simulated dogs with a neck and a back sensor: simulated data, no animal was recorded",
@@ -105,201 +144,139 @@ def simulate_dataset(
         sensors=SENSORS,
         channels=CHANNELS,
         classes=BEHAVIORS,
-        units={"acc": "m/s^2, gravity included", "gyr": "rad/s", "mag": "microtesla"},
+        units=UNITS,
         licence="CC0 1.0; simulated",
         citation=SIMULATED,
         notes=(
             f"simulated with seed {seed}, {n_subjects} subjects, {minutes} minutes each",
             "the true duration and transition laws stand in conv2d.data.behavior_laws",
+            *([f"other than by default: {changed}"] if changed else []),
+            *([f"faults were put in: {', '.join(defects)}"] if defects else []),
         ),
     )
-    n_test = -(-n_subjects // 3) if n_subjects > 1 else 0
+    n = length(minutes, rate_hz)
 
-    def recordings() -> Iterator[Recording]:
+    def last_behaviors() -> Integers:
+        parts = (Streams(seed, n_subjects - 1, part + 1) for part in range(RECORDINGS_PER_SUBJECT))
+        return np.concatenate([np.repeat(b, np.diff(e, prepend=0)) for b, e in (_bouts(p, n, rate_hz) for p in parts)])
+
+    faults = Defects(defects, n_subjects, rate_hz, seed, last_behaviors)
+    with DatasetWriter(path, meta) as writer:
+        known = TruthWriter(writer.folder, seed, minutes, rate_hz, simulation) if truth else None
         for i in range(n_subjects):
-            split = "test" if i >= n_subjects - n_test else "train"
-            yield from simulate_subject(i, minutes=minutes, rate_hz=rate_hz, seed=seed, split=split)
+            for simulated in simulate_with_truth(
+                i, minutes=minutes, rate_hz=rate_hz, seed=seed, split=split_of(i, n_subjects), simulation=simulation,
+                scripted=faults.scripted,
+            ):  # fmt: skip
+                recording = faults.put_into(simulated.recording)
+                writer.add(recording)
+                writer.finish(recording.name)
+                if known is not None:
+                    known.add(simulated)
             if progress is not None:
                 progress(i + 1, n_subjects)
-
-    write_dataset(path, meta, recordings())
+        if known is not None:
+            known.finish(faults.places)
     return Dataset.open(path)
 
 
 def simulate_subject(
-    number: int, *, minutes: float = 5.0, rate_hz: float = 100.0, seed: int = 0, split: str = "train"
+    number: int,
+    *,
+    minutes: float = 5.0,
+    rate_hz: float = 100.0,
+    seed: int = 0,
+    split: str = "train",
+    simulation: Simulation = _DEFAULTS,
 ) -> list[Recording]:
-    """The recordings of one simulated dog, in memory; parameters as in `simulate_dataset`."""
-    rng = np.random.default_rng([seed, number])
-    animal = _draw_animal(rng)
-    name = f"dog{number + 1:02d}"
-    n = round(minutes * 60 * rate_hz / RECORDINGS_PER_SUBJECT)
-    recordings = []
-    for part in range(RECORDINGS_PER_SUBJECT):
-        bouts, ends = draw_bouts(rng, n, rate_hz)
-        samples = _drop_out(_signals(animal, bouts, ends, rate_hz, rng), rate_hz, rng)
-        labels = _annotate(bouts, ends, rate_hz, rng)
-        recording = Recording(
-            f"{name}_{part + 1}", name, float(rate_hz), SENSORS, CHANNELS, np.arange(n) / rate_hz, samples, labels,
-            BEHAVIORS, meta={"split": split},
-        )  # fmt: skip
-        recordings.append(recording)
-    return recordings
+    """The recordings of one simulated dog, in memory; parameters as in `simulate_dataset`, subjects count from 0."""
+    known = simulate_with_truth(number, minutes=minutes, rate_hz=rate_hz, seed=seed, split=split, simulation=simulation)
+    return [simulated.recording for simulated in known]
 
 
-def draw_bouts(rng: np.random.Generator, n: int, rate_hz: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Behaviours and ends (samples, exclusive) of the bouts that fill ``n`` samples; both ends cut a bout."""
-    behaviors: list[int] = []
-    ends: list[int] = []
-    # Time, not bouts, is cut at random: the first behaviour has the share of time that it takes in the long run.
-    mean_s = np.array([DURATIONS[b].mean_s for b in BEHAVIORS])
-    visits = np.linalg.matrix_power(TRANSITIONS, 64)[0]
-    state = int(rng.choice(len(BEHAVIORS), p=visits * mean_s / (visits @ mean_s)))
-    at = 0.0
-    while at < n:
-        duration = DURATIONS[BEHAVIORS[state]].sample(rng, 1)[0] * rate_hz
-        at += duration * (rng.uniform(0.1, 1.0) if not behaviors else 1.0)
-        behaviors.append(state)
-        ends.append(min(round(at), n))
-        state = int(rng.choice(len(BEHAVIORS), p=TRANSITIONS[state]))
-    return np.array(behaviors), np.array(ends)
+def simulate_with_truth(
+    number: int,
+    *,
+    minutes: float = 5.0,
+    rate_hz: float = 100.0,
+    seed: int = 0,
+    split: str = "train",
+    simulation: Simulation = _DEFAULTS,
+    scripted: bool = False,
+) -> Iterator[Simulated]:
+    """The recordings of one simulated dog with the truth behind them, one at a time; as in `simulate_dataset`.
 
+    With ``scripted`` the behaviours follow one another in the same order in every recording of every subject.
 
-def _draw_animal(rng: np.random.Generator) -> Animal:
-    tilt = np.clip(rng.normal(0, 9, 2), -MAX_MOUNTING_ANGLE_DEG, MAX_MOUNTING_ANGLE_DEG)
-    mounting = np.stack(
-        [
-            rotation(axis / np.linalg.norm(axis), np.deg2rad(angle))
-            for axis, angle in zip(rng.normal(size=(2, 3)), tilt, strict=True)
-        ]
-    )
-    spread = np.repeat([0.15, 0.02, 1.5], 3)[:, None]  # m/s^2, rad/s, microtesla
-    return Animal(
-        stride=float(np.exp(rng.normal(0, 0.10))),
-        vigour=float(np.exp(rng.normal(0, 0.20))),
-        carriage_deg=float(rng.normal(0, 5)),
-        phase=rng.uniform(0, 2 * np.pi, (2, 3)),
-        mounting=mounting,
-        offset=rng.normal(0, 1, (9, 2)) * spread,
-        gain=rng.normal(1, 0.01, (9, 2)),
-    )
-
-
-def rotation(axis: Array, angle: float) -> Array:
-    """Rotation matrix (3, 3) about a unit axis by ``angle`` radians (Rodrigues).
-
-    >>> rotation(np.array([0.0, 0.0, 1.0]), np.pi / 2).round(6) @ [1.0, 0.0, 0.0]
-    array([0., 1., 0.])
+    Example
+    -------
+    >>> first = next(simulate_with_truth(0, minutes=1, rate_hz=50))
+    >>> bool((first.truth == first.recording.labels).mean() > 0.7)
+    True
     """
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    turned: Array = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
-    return turned
-
-
-def _signals(
-    animal: Animal, bouts: NDArray[np.int64], ends: NDArray[np.int64], rate_hz: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    n, lengths = int(ends[-1]), np.diff(ends, prepend=0)
-
-    def track(values: Array) -> Array:
-        """One value per bout as a curve over time that changes within half a second."""
-        return _smooth(np.repeat(values, lengths), rate_hz)
-
-    def of(field: str) -> Array:
-        return np.array([float(getattr(MOTIONS[BEHAVIORS[b]], field)) for b in bouts])
-
-    intensity = animal.vigour * np.exp(rng.normal(0, 0.25, len(bouts)))
-    pace = animal.stride * np.exp(rng.normal(0, 0.06, len(bouts)))
-    stride = 2 * np.pi * np.cumsum(np.repeat(of("step_hz") * pace, lengths)) / rate_hz
-    stride += 0.3 * _irregular(n, rate_hz, 1.0, rng)
-    step, sway = track(of("step_acc") * intensity), track(of("sway") * intensity)
-    shake = track(of("shake") * intensity) * np.sin(
-        2 * np.pi * np.cumsum(np.repeat(rng.uniform(4.2, 5.8, len(bouts)), lengths)) / rate_hz
-    )
-    sniff = track(of("sniff_acc") * intensity) * (0.5 + np.abs(_irregular(n, rate_hz, 0.8, rng)))
-    sniff_phase = 2 * np.pi * np.cumsum(5.0 + 0.6 * _irregular(n, rate_hz, 0.5, rng)) / rate_hz
-    breath = np.sin(2 * np.pi * 0.4 * animal.stride * np.arange(n) / rate_hz)
-    fidget = track(of("fidget"))
-    heading = np.cumsum(track(of("turn")) * _irregular(n, rate_hz, 1.5, rng)) / rate_hz + rng.uniform(0, 360)
-    lean = rng.normal(0, 1, len(bouts)) * of("roll_sd")
-
-    samples = np.empty((len(CHANNELS), len(SENSORS), n), np.float32)
-    for s, sensor in enumerate(SENSORS):
-        neck = sensor == "neck"
-        px, py, pz = animal.phase[s]
-        slow = [fidget * (1.0 if neck else 1 / 3) * _irregular(n, rate_hz, 0.9, rng) for _ in range(3)]
-        posture = rng.normal(0, 1, len(bouts)) * of("pitch_sd") * (1.0 if neck else 0.3)
-        carried = of("neck_pitch") + animal.carriage_deg if neck else np.zeros(len(bouts))
-        pitch = track(carried + posture) + slow[0] + 0.4 * sway * np.sin(2 * stride + px)
-        roll = track(lean * (0.7 if neck else 1.0)) + slow[1] + sway * np.sin(stride + py)
-        roll += shake * (1.0 if neck else 0.7)
-        yaw = heading + (2.0 if neck else 0.3) * slow[2] + 0.5 * sway * np.sin(stride + pz)
-        linear = np.stack(
-            [
-                0.55 * step * np.sin(2 * stride + px) + (0.6 * sniff * np.sin(sniff_phase) if neck else 0.0),
-                0.45 * step * np.sin(stride + py),
-                (1.15 if neck else 1.0) * step * (np.cos(2 * stride) + 0.25 * np.cos(4 * stride + pz))
-                + (sniff * np.cos(sniff_phase) if neck else 0.05 * breath),
-            ]
+    animal, name = draw_animal(simulation, Streams(seed, number)), f"dog{number + 1:02d}"
+    n = length(minutes, rate_hz)
+    if simulation.table_s > n / rate_hz / 2:
+        raise UsageError(
+            f"E-SIM-001: table_s is {simulation.table_s:g}, expected half of a recording at most, which has "
+            f"{n / rate_hz:g} s; give less, or more minutes"
         )
-        body = rigid_body(pitch, roll, yaw, linear, rate_hz)
-        turned = np.concatenate([animal.mounting[s] @ body[i : i + 3] for i in (0, 3, 6)])
-        noise = rng.standard_normal((9, n)) * np.repeat(_NOISE, 3)[:, None]
-        samples[:, s] = turned * animal.gain[:, s, None] + animal.offset[:, s, None] + noise
-    return samples
+    t = np.arange(n) / rate_hz
+    for part in range(RECORDINGS_PER_SUBJECT):
+        streams = Streams(seed, number, part + 1)
+        behaviors, ends = _bouts(streams, n, rate_hz, scripted)
+        bouts = pace_bouts(animal, behaviors, ends / rate_hz, simulation, streams)
+        movement = move(animal, bouts, rate_hz, n, simulation, streams)
+        drift = draw_drift(n / rate_hz, simulation, streams)
+        drop_outs = draw_drop_outs(animal, n / rate_hz, simulation, streams)
+        noise = streams.of(Effect.NOISE)
+        samples = np.empty(movement.signals.shape, np.float32)
+        for s, spans in enumerate(drop_outs):
+            samples[:, s] = measure(movement.signals[:, s], t, animal, s, drift[:, s], simulation, noise)
+            samples[:, s, lost(spans, t)] = np.nan
+        annotation = annotate(animal, bouts, n, rate_hz, simulation, streams)
+        recording = Recording(
+            f"{name}_{part + 1}", name, float(rate_hz), SENSORS, CHANNELS, t, samples, annotation.labels, BEHAVIORS,
+            meta={"split": split, "start": str(_start(Streams(seed, number), part, minutes))},
+        )  # fmt: skip
+        yield Simulated(recording, animal, bouts, annotation, movement, drift, drop_outs)
 
 
-def rigid_body(pitch: Array, roll: Array, yaw: Array, linear: Array, rate_hz: float) -> Array:
-    """What ideal sensors on a body read: (9, n) specific force m/s^2, angular velocity rad/s, field in microtesla.
-
-    Body axes are x ahead, y left, z up; angles (n,) in degrees turn the body by yaw about z, then pitch (nose up), then
-    roll. ``linear`` (3, n) is acceleration in body axes, without gravity.
-    """
-    p, r, y = np.deg2rad(pitch), np.deg2rad(roll), np.deg2rad(yaw)
-    dp, dr, dy = (np.gradient(a) * rate_hz for a in (p, r, y))
-    up = np.stack([np.sin(p), np.cos(p) * np.sin(r), np.cos(p) * np.cos(r)])
-    rates = dy * up + np.stack([dr, -dp * np.cos(r), dp * np.sin(r)])
-    ahead, left = _FIELD[0] * np.cos(y), -_FIELD[0] * np.sin(y)
-    across, above = np.cos(p) * ahead + np.sin(p) * _FIELD[2], -np.sin(p) * ahead + np.cos(p) * _FIELD[2]
-    field = np.stack([across, np.cos(r) * left + np.sin(r) * above, -np.sin(r) * left + np.cos(r) * above])
-    return np.concatenate([GRAVITY * up + linear, rates, field])
+def check_call(n_subjects: int, minutes: float, rate_hz: float, seed: int) -> None:
+    """Refuse what cannot be simulated: UsageError E-SIM-001."""
+    if not (n_subjects >= 1 and 0.5 <= minutes < np.inf and 25 <= rate_hz < np.inf and seed >= 0):
+        raise UsageError(
+            f"E-SIM-001: asked to simulate {n_subjects} subjects of {minutes} minutes at {rate_hz} Hz with seed "
+            f"{seed}, expected 1 or more, 0.5 or more, 25 or more and 0 or more; change what is lower"
+        )
 
 
-def _smooth(values: Array, rate_hz: float) -> Array:
-    width = 2 * max(round(_SETTLE_S * rate_hz / 2), 1) + 1
-    padded = np.pad(values, width // 2 + 1, mode="edge")
-    total = np.cumsum(padded)
-    mean: Array = (total[width:] - total[:-width])[: len(values)] / width
-    return mean
+def describe(simulation: Simulation) -> str:
+    """The parameters that are not the default ones, in words."""
+    fields = vars(simulation)
+    return ", ".join(f"{k} {fields[k]}" for k, default in vars(_DEFAULTS).items() if fields[k] != default)
 
 
-def _irregular(n: int, rate_hz: float, period_s: float, rng: np.random.Generator) -> Array:
-    """A smooth random curve of about unit variance that changes on the scale of ``period_s``."""
-    knots = np.arange(0, n + 2 * period_s * rate_hz, period_s * rate_hz)
-    # A line between two normal values has two thirds of their variance on average.
-    return _smooth(np.interp(np.arange(n), knots, rng.standard_normal(len(knots)) * np.sqrt(1.5)), rate_hz)
+def length(minutes: float, rate_hz: float) -> int:
+    """Rows of a recording of a subject that is recorded for so many minutes."""
+    return round(minutes * 60 * rate_hz / RECORDINGS_PER_SUBJECT)
 
 
-def _annotate(
-    bouts: NDArray[np.int64], ends: NDArray[np.int64], rate_hz: float, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    n = int(ends[-1])
-    shift = np.clip(rng.normal(0, BOUNDARY_SD_S, len(ends)), -3 * BOUNDARY_SD_S, 3 * BOUNDARY_SD_S)
-    seen = np.clip(np.round(ends + shift * rate_hz).astype(np.int64), 0, n)
-    seen[-1] = n
-    # Bouts last at least 1.2 s and boundaries move by 0.36 s, so only a bout cut by an end can vanish: order is kept.
-    labels = np.repeat(bouts, np.diff(np.maximum.accumulate(seen), prepend=0))
-    for _ in range(rng.poisson(0.8 * n / rate_hz / 60)):
-        start = int(rng.integers(n))
-        labels[start : start + round(rng.uniform(2, 8) * rate_hz)] = -1
-    return labels
+def split_of(number: int, n_subjects: int) -> str:
+    """``test`` for the last third of the subjects, rounded up, unless there is one only."""
+    n_test = -(-n_subjects // 3) if n_subjects > 1 else 0
+    return "test" if number >= n_subjects - n_test else "train"
 
 
-def _drop_out(samples: NDArray[np.float32], rate_hz: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    n = samples.shape[2]
-    for _ in range(rng.poisson(3.0 * n / rate_hz / 60)):
-        seconds = rng.uniform(0.02, 0.1) if rng.uniform() < 0.8 else rng.uniform(0.5, 2.5)
-        start = int(rng.integers(n))
-        samples[:, int(rng.integers(2)), start : start + max(round(seconds * rate_hz), 1)] = np.nan
-    return samples
+def _bouts(streams: Streams, n: int, rate_hz: float, scripted: bool = False) -> tuple[Integers, Integers]:
+    rng = streams.of(Effect.BOUTS)
+    if scripted:
+        return draw_scripted_bouts(Streams(streams.seed, 0).of(Effect.SCRIPT), rng, n, rate_hz)
+    return draw_bouts(rng, n, rate_hz)
+
+
+def _start(subject: Streams, part: int, minutes: float) -> datetime:
+    """When a recording began: each subject on a day of its own, with a pause between its recordings."""
+    morning, pause = subject.of(Effect.DAY).uniform((0, 10), (240, 60))
+    day = datetime(2024, 3, 4, 8) + timedelta(days=subject.subject)
+    return day + timedelta(seconds=round(60 * morning) + part * round(60 * (minutes / 2 + pause)))

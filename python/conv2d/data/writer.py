@@ -70,13 +70,19 @@ class DatasetWriter(AbstractContextManager["DatasetWriter"]):
         self._files: dict[str, Any] = {}
         self._rows: dict[str, dict[str, str]] = {}
 
+    @property
+    def folder(self) -> Path:
+        """The folder that is written into: what else is put there while the block is open appears with the data set."""
+        return self._folder
+
     def __enter__(self) -> Self:
         """Make the folder beside the final one."""
         self._folder = self._aside.__enter__()
         try:
             (self._folder / "recordings").mkdir()
-        except OSError as error:
+        except BaseException as error:  # an interrupt too: the block is not entered yet, so nothing else clears up
             self._aside.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(
