@@ -67,7 +67,7 @@ def _runs(windows: NDArray[np.float32], run_length: int) -> tuple[NDArray[np.uin
         values: NDArray[np.float32] = flat[:, channel] + np.float32(0)
         values[np.isnan(values)] = np.nan
         bits = values.view(np.uint32)
-        sample = _mix(sample + bits.astype(np.uint64))
+        sample = mix_bits(sample + bits.astype(np.uint64))
         moves[:, 1:] |= bits[:, 1:] != bits[:, :-1]
     moves[:, 0] = 0
     places = t - run_length + 1
@@ -82,7 +82,7 @@ def _runs(windows: NDArray[np.float32], run_length: int) -> tuple[NDArray[np.uin
     return run, moving
 
 
-def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix_bits(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Spread every bit over all others (the finaliser of MurmurHash3); overflow wraps, as it must."""
     value = (value + _ODD) * _ODD
     value ^= value >> np.uint64(29)
