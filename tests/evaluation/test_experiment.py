@@ -15,10 +15,9 @@ from conv2d.evaluation.experiment import (
     is_simulated,
     open_experiment,
     read_experiment_config,
-    recording_hashes,
     with_seed,
 )
-from conv2d.tasks.behavior.corpus import read_corpus, select
+from conv2d.tasks.behavior.corpus import read_corpus, recording_hashes, select
 
 Rewrite = Callable[..., Dataset]
 SIMULATING = ["data.simulate={subjects: 3, minutes: 0.5, seed: 1}"]

@@ -109,6 +109,14 @@ class TemperatureScaling:
         self.subjects_ = () if names is None else tuple(np.unique(names).tolist())
         return self
 
+    @classmethod
+    def identity(cls) -> Self:
+        """A temperature of 1 that nothing was fitted on: `transform` is the softmax."""
+        scaling = cls()
+        scaling.temperature_, scaling.at_bound_, scaling.n_, scaling.subjects_ = 1.0, False, 0, ()
+        scaling.nll_before_ = scaling.nll_after_ = float("nan")
+        return scaling
+
     def transform(self, logits: npt.ArrayLike) -> FloatArray:
         """Probabilities (N, K) float64 of logits (N, K): softmax(logits / temperature). O(N K)."""
         self._check_fitted("transform")

@@ -6,13 +6,13 @@ from typing import Any
 
 from conv2d.data import Dataset
 from conv2d.errors import DataError
-from conv2d.evaluation.experiment import recording_hashes
 from conv2d.evaluation.log import begin_log
 from conv2d.evaluation.outputs import timeline_of
 from conv2d.files import folder_aside, refuse_foreign, write_json
 from conv2d.logging.counters import take_counts
 from conv2d.logging.progress import Progress
 from conv2d.logging.structured import log_counters
+from conv2d.tasks.behavior.corpus import recording_hashes
 from conv2d.tasks.behavior.model import BehaviorModel
 from conv2d.tasks.behavior.tables import write_predictions, write_segments
 from conv2d.training.provenance import provenance

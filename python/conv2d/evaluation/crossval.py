@@ -22,7 +22,7 @@ from conv2d.evaluation.leak_audit import (
     exchanged_labels,
 )
 from conv2d.evaluation.outputs import REPORT, write_outputs
-from conv2d.evaluation.training import baseline_notes, fit_run_baselines, labelled_windows, model_of
+from conv2d.evaluation.training import baseline_notes, fit_run_baselines, labelled_windows
 from conv2d.files import refuse_foreign
 from conv2d.logging.counters import take_counts
 from conv2d.logging.progress import Progress
@@ -30,6 +30,7 @@ from conv2d.metrics.core import MetricsCalculator
 from conv2d.tasks.behavior.corpus import Corpus, Place, read_corpus, select
 from conv2d.tasks.behavior.laid_out import LaidOut
 from conv2d.tasks.behavior.measures import NOT_APPLICABLE, NOT_MEASURED, block, measure, spread
+from conv2d.tasks.behavior.model import BehaviorModel
 from conv2d.tasks.behavior.task import BehaviorTask, check_labels
 from conv2d.tasks.behavior.timeline import Result
 from conv2d.training.fit import fit
@@ -200,7 +201,7 @@ def _one_seed(experiment: Experiment, corpus: Corpus, split: Sequence[Fold], pro
         train, test = corpus.of(fold.train), corpus.of(fold.test)
         task = BehaviorTask(config, train)
         fitted = fit(task, config.training, seed=config.seed, progress=progress)
-        model = model_of(task, fitted)
+        model = BehaviorModel.trained(task, fitted.network, fitted.preprocess)
         results = model.apply(test)
         figures = measure(results, hop=config.data.hop, classes=classes, levels=model.levels)
         with progress.task("baselines and leak audit", 1):

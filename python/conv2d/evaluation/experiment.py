@@ -1,13 +1,10 @@
 """An experiment on its data: which recordings, which subjects may be trained on, which are marked for testing."""
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from conv2d.config import Config, apply_overrides, default_config, load_config
 from conv2d.data import Dataset
@@ -15,7 +12,7 @@ from conv2d.data.meta import in_words
 from conv2d.data.simulate import simulate_dataset
 from conv2d.data.splits import subjects_by_split
 from conv2d.errors import ConfigError, DataError, UsageError
-from conv2d.tasks.behavior.corpus import Corpus
+from conv2d.tasks.behavior.subjects import marked, training_subjects
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +25,11 @@ class Experiment:
 
     def marked(self, split: str) -> tuple[str, ...]:
         """Subjects marked for a split by the ``split`` column or, for ``test``, by the config."""
-        marked = set(subjects_by_split(self.dataset.table).get(split, ()))
-        if split == "test":
-            marked |= set(self.config.data.test_subjects) & set(self.dataset.subjects)
-        return tuple(sorted(marked))
+        return marked(self.config, self.dataset, split)
 
     def training_subjects(self) -> tuple[str, ...]:
         """All subjects but those marked ``test``; DataError where none is left, or one to be left out is not there."""
-        _check_test_subjects(self.config, self.dataset)
-        subjects = tuple(s for s in self.dataset.subjects if s not in set(self.marked("test")))
-        if not subjects:
-            raise DataError(
-                f"E-EXP-006: all {len(self.dataset.subjects)} subjects of {self.dataset.meta.name} are marked test, "
-                "expected some to train on; change the split column or data.test_subjects"
-            )
-        return subjects
+        return training_subjects(self.config, self.dataset)
 
     def split_subjects(self, split: str) -> tuple[str, ...]:
         """Subjects of a split by name, or all; DataError where nothing is marked so."""
@@ -105,22 +92,3 @@ def is_simulated(dataset: Dataset) -> bool:
 def with_seed(config: Config, seed: int | None) -> Config:
     """The config under another seed."""
     return config if seed is None else apply_overrides(config, [f"seed={seed}"])
-
-
-def _check_test_subjects(config: Config, dataset: Dataset) -> None:
-    """A name that is not there would leave the subject that was meant among those to train on."""
-    unknown = [name for name in config.data.test_subjects if name not in dataset.subjects]
-    none_there = len(unknown) == len(config.data.test_subjects)
-    if unknown and (none_there or dataset.meta.name == config.data.name):
-        raise DataError(
-            f"E-EXP-008: data.test_subjects names {in_words(unknown)}, data set {dataset.meta.name} has "
-            f"{in_words(list(dataset.subjects))}; correct the list, or say data.test_subjects=[] to leave no one out"
-        )
-
-
-def recording_hashes(corpus: Corpus) -> dict[str, str]:
-    """Hash of each recording's samples, by name: by it a copy is known again under another name and in another file."""
-    return {
-        recording.name: hashlib.sha256(np.nan_to_num(recording.samples).tobytes()).hexdigest()
-        for recording in corpus.recordings
-    }

@@ -10,7 +10,7 @@ from conv2d.data.duplicates import is_seen, read_seen
 from conv2d.data.meta import in_words
 from conv2d.errors import DataError, GateFailed, UsageError
 from conv2d.evaluation.baselines import STORED_BASELINES, load_baselines
-from conv2d.evaluation.experiment import Experiment, is_simulated, open_experiment, recording_hashes
+from conv2d.evaluation.experiment import Experiment, is_simulated, open_experiment
 from conv2d.evaluation.leak_audit import checks_made
 from conv2d.evaluation.outputs import REPORT, write_outputs
 from conv2d.evaluation.training import labelled_windows
@@ -18,7 +18,8 @@ from conv2d.files import refuse_foreign
 from conv2d.logging.counters import take_counts
 from conv2d.logging.progress import Progress
 from conv2d.metrics.core import MetricsCalculator
-from conv2d.tasks.behavior.corpus import Corpus
+from conv2d.tasks.behavior.corpus import Corpus, recording_hashes
+from conv2d.tasks.behavior.fitted_run import COMMAND as FITTED_IN_PYTHON
 from conv2d.tasks.behavior.measures import NOT_MEASURED, block, measure
 from conv2d.tasks.behavior.model import BehaviorModel
 from conv2d.training.provenance import provenance
@@ -135,11 +136,12 @@ def _refuse_copies(run: Path, facts: dict[str, Any], corpus: Corpus) -> None:
 def stored_baselines(run: Path, model: BehaviorModel, corpus: Corpus) -> dict[str, Any]:
     """Window figures of the baselines of a run, on the same windows as the network's.
 
-    One that the config asks for and that could not be fitted is NOT_MEASURED; the forest is never stored, so it is not
-    among them.
+    One that the config asks for and that could not be fitted is NOT_MEASURED, as is each of a run that was saved from
+    Python; the forest is never stored, so it is not among them.
     """
     windows, labels, _, _ = labelled_windows(corpus, model.preprocess, model.config)
-    stored = load_baselines(run / "baselines.safetensors")
+    in_python = check_run(run).get("command") == FITTED_IN_PYTHON
+    stored = {} if in_python else load_baselines(run / "baselines.safetensors")
     table: dict[str, Any] = {name: NOT_MEASURED for name in asked_baselines(model.config) if name in STORED_BASELINES}
     for name, baseline in stored.items():
         proba = baseline.predict_proba(windows)

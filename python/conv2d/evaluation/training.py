@@ -12,16 +12,16 @@ from conv2d.data.duplicates import write_seen
 from conv2d.data.meta import in_words
 from conv2d.errors import UsageError
 from conv2d.evaluation.baselines import Baseline, fit_baselines, save_baselines
-from conv2d.evaluation.experiment import Experiment, is_simulated, recording_hashes
+from conv2d.evaluation.experiment import Experiment, is_simulated
 from conv2d.evaluation.log import begin_log
 from conv2d.files import folder_aside, is_free, read_json, write_json
 from conv2d.logging.counters import count, take_counts
 from conv2d.logging.progress import Progress
 from conv2d.logging.structured import log_counters
 from conv2d.models.random_kernels import KERNEL_LENGTH
-from conv2d.tasks.behavior.corpus import Corpus, Place, read_corpus, select
-from conv2d.tasks.behavior.model import BehaviorModel
+from conv2d.tasks.behavior.corpus import Corpus, Place, read_corpus, recording_hashes, select
 from conv2d.tasks.behavior.preprocess import Preprocess, WindowReader
+from conv2d.tasks.behavior.run_files import trained_on
 from conv2d.tasks.behavior.task import BehaviorTask
 from conv2d.training.engine import CHECKPOINT, HistoryRow
 from conv2d.training.fit import Fitted, fit
@@ -90,16 +90,6 @@ def read_training_corpus(experiment: Experiment) -> Corpus:
     return read_corpus(experiment.config, experiment.dataset, selection, experiment.training_subjects())
 
 
-def model_of(task: BehaviorTask, fitted: Fitted[Preprocess]) -> BehaviorModel:
-    """The model in memory, the same as a run directory would give back."""
-    from conv2d.models.conv2d_fsq import Conv2dFSQ
-
-    assert isinstance(fitted.network, Conv2dFSQ)
-    assert task.decoding is not None
-    parts = (fitted.network, task.corpus.subjects, fitted.preprocess, task.decoding)
-    return BehaviorModel(task.config, task.corpus.selection, *parts)
-
-
 def labelled_windows(
     corpus: Corpus, preprocess: Preprocess, config: Config, *, with_data: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.str_], Place]:
@@ -158,16 +148,8 @@ def _write(experiment: Experiment, task: BehaviorTask, fitted: Fitted[Preprocess
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     write_history(folder / "history.csv", fitted.history)
     history_figure(_curves(fitted.history), path=folder / "history.png", title=config.name)
-    metrics["data"] = {
-        "name": experiment.dataset.meta.name,
-        "simulated": is_simulated(experiment.dataset),
-        "recordings": len(task.corpus.recordings),
-        "subjects": len(task.corpus.subjects),
-        "subject_names": list(task.corpus.subjects),
-        "interpolated_share": task.corpus.interpolated_share,
-        "missing_share": task.corpus.missing_share,
-        "too_short": list(task.corpus.too_short),
-    }
+    name, simulated = experiment.dataset.meta.name, is_simulated(experiment.dataset)
+    metrics["data"] = trained_on(task.corpus, name, simulated=simulated)
     write_json(folder / "metrics.json", metrics)
     return metrics
 

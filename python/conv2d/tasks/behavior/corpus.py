@@ -1,5 +1,6 @@
 """The recordings of an experiment in memory, prepared as the config says, and the windows in them."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -151,7 +152,11 @@ class Corpus:
 
 def select(data: Data, dataset: Dataset) -> Selection:
     """Resolve the config's sensors, channels and classes against a data set; DataError names what does not match."""
-    meta = dataset.meta
+    return select_described(data, dataset.meta)
+
+
+def select_described(data: Data, meta: DatasetMeta) -> Selection:
+    """`select`, for data that are described and may lie in memory."""
     return Selection(
         select_names("sensors", data.sensors, meta.sensors),
         select_names("channels", data.channels, meta.channels),
@@ -224,3 +229,11 @@ def prepare(data: Data, selection: Selection, recordings: Iterable[Recording], s
         )
     rate_hz = kept[0].rate_hz
     return Corpus(tuple(kept), selection, data.window_size, rate_hz, tuple(shares), tuple(too_short), source=source)
+
+
+def recording_hashes(corpus: Corpus) -> dict[str, str]:
+    """Hash of each recording's samples, by name: by it a copy is known again under another name and in another file."""
+    return {
+        recording.name: hashlib.sha256(np.nan_to_num(recording.samples).tobytes()).hexdigest()
+        for recording in corpus.recordings
+    }

@@ -88,14 +88,10 @@ class Decoding:
         return cls(temperature, prior, DecoderSet.from_dict(decoders), str(decoders["used"]))
 
 
-def fit_decoding(
-    config: Config,
-    corpus: Corpus,
-    out_of_fold: Sequence[Scores],
-    evaluated: Sequence[tuple[NDArray[np.int64], FloatArray, Place]],
-    prior: FloatArray,
-) -> Decoding:
-    """Fit on out-of-fold scores: temperature on ``evaluated`` (labels, logits, windows), decoders on all frames."""
+def fit_temperature(
+    config: Config, corpus: Corpus, evaluated: Sequence[tuple[NDArray[np.int64], FloatArray, Place]]
+) -> TemperatureScaling:
+    """Fit the temperature on labels, logits and windows that were held out."""
     label = np.concatenate([labels for labels, _, _ in evaluated])
     if not len(label):
         raise DataError(
@@ -104,7 +100,18 @@ def fit_decoding(
         )
     logits = np.concatenate([logits for _, logits, _ in evaluated])
     subjects = np.concatenate([corpus.subject_of(part) for _, _, part in evaluated])
-    temperature = TemperatureScaling().fit(logits, label, groups=subjects.tolist())
+    return TemperatureScaling().fit(logits, label, groups=subjects.tolist())
+
+
+def fit_decoding(
+    config: Config,
+    corpus: Corpus,
+    out_of_fold: Sequence[Scores],
+    evaluated: Sequence[tuple[NDArray[np.int64], FloatArray, Place]],
+    prior: FloatArray,
+) -> Decoding:
+    """Fit on out-of-fold scores: temperature on ``evaluated`` (labels, logits, windows), decoders on all frames."""
+    temperature = fit_temperature(config, corpus, evaluated)
     data, temporal = config.data, config.model.architecture.temporal
     by_name = {recording.name: recording for recording in corpus.recordings}
     sequences = []

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from conv2d.models.conv2d_fsq import Conv2dFSQ
+from conv2d.models.conv2d_fsq import Conv2dFSQ, Output
 from conv2d.tasks.behavior.corpus import Corpus, Place
 from conv2d.tasks.behavior.frames import Frames, centre_sample, piece_of_sample, start_times
 from conv2d.tasks.behavior.preprocess import WindowReader
 from conv2d_core import fsq_encode, fsq_margin
 
 BATCH = 1024  # windows; a few megabytes of activations, beyond which nothing gets faster on a CPU
+BLOCK = 16  # windows; BATCH is a multiple of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,19 @@ class Scores:
     has_data: NDArray[np.bool_]
 
 
+def forward(network: Conv2dFSQ, x: Tensor) -> Output:
+    """Run the network over windows (B, C', S, T), filled up to whole blocks with copies of the last one.
+
+    Matrix products sum the rest of a batch in another order than its whole blocks: without the copies, the last bits of
+    what a window gets would depend on how many others stand beside it.
+    """
+    n = len(x)
+    if rest := -n % BLOCK:
+        x = torch.cat([x, x[-1:].expand(rest if n else 0, *x.shape[1:])])
+    logits, embedding, features, projection = network(x)
+    return Output(logits[:n], embedding[:n], features[:n], None if projection is None else projection[:n])
+
+
 @torch.inference_mode()
 def infer(network: Conv2dFSQ, reader: WindowReader, place: Place) -> Scores:
     """Run the network, in evaluation mode and where its weights lie, over windows of a corpus."""
@@ -41,10 +56,11 @@ def infer(network: Conv2dFSQ, reader: WindowReader, place: Place) -> Scores:
     flat = reader.flat(place)
     for begin in range(0, len(flat), BATCH):
         batch = flat[begin : begin + BATCH]
-        output = network(reader.preprocess.extended(reader.scaled(batch)).to(device))
+        output = forward(network, reader.preprocess.extended(reader.scaled(batch)).to(device))
         logits.append(output.logits.cpu().numpy())
         has_data.append(reader.present(batch))
         if levels is not None:
+            assert output.projection is not None
             projection = output.projection.cpu().transpose(1, 2).contiguous()
             rows = projection.view(-1, len(levels)).numpy()
             codes.append(fsq_encode(rows, levels).reshape(len(batch), -1).astype(np.int64))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -11,7 +12,7 @@ from conv2d.errors import DataError, UsageError
 from conv2d.files import read_json, write_json
 from conv2d.metrics.core import MetricsCalculator
 from conv2d.models.conv2d_fsq import Architecture, Conv2dFSQ
-from conv2d.tasks.behavior.corpus import Selection
+from conv2d.tasks.behavior.corpus import Corpus, Selection
 from conv2d.tasks.behavior.decoding import Decoding
 from conv2d.tasks.behavior.inference import to_frames
 from conv2d.tasks.behavior.preprocess import Preprocess
@@ -78,6 +79,26 @@ def _inner_predictions(task: "BehaviorTask", folder: Path) -> dict[str, object]:
     return {"inner_out_of_fold": metrics.to_dict()}
 
 
+def trained_on(corpus: Corpus, name: str, *, simulated: bool) -> dict[str, object]:
+    """What a run was trained on, for its ``metrics.json``."""
+    return {
+        "name": name,
+        "simulated": simulated,
+        "recordings": len(corpus.recordings),
+        "subjects": len(corpus.subjects),
+        "subject_names": list(corpus.subjects),
+        "interpolated_share": corpus.interpolated_share,
+        "missing_share": corpus.missing_share,
+        "too_short": list(corpus.too_short),
+    }
+
+
+def new_network(architecture: Architecture) -> Conv2dFSQ:
+    """A network whose weights are to be replaced; torch's generator, which is the caller's, stays where it was."""
+    with torch.random.fork_rng(devices=[]):
+        return Conv2dFSQ(architecture)
+
+
 def read_network(folder: Path) -> tuple[Conv2dFSQ, tuple[str, ...]]:
     """Build the network of a run with its weights, and name the subjects it has seen.
 
@@ -91,7 +112,7 @@ def read_network(folder: Path) -> tuple[Conv2dFSQ, tuple[str, ...]]:
         )
     stored = described["architecture"]
     levels = None if stored["levels"] is None else tuple(stored["levels"])
-    network = Conv2dFSQ(Architecture(**{**stored, "levels": levels}))
+    network = new_network(Architecture(**{**stored, "levels": levels}))
     try:
         network.load_state_dict(load_file(folder / "model.safetensors"))
     except Exception as error:  # safetensors has an error type of its own for each defect

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +12,9 @@ from conv2d.tasks.behavior.timeline import Result
 SEGMENT_COLUMNS = ("recording", "start_s", "end_s", "label", "confidence", "set", "start_low_s", "start_high_s")
 
 
-def write_predictions(path: Path, results: Sequence[Result], classes: Sequence[str]) -> None:
-    """Frames of the whole of each recording; ``set`` is empty, since this version makes no conformal sets."""
+def frames_table(results: Sequence[Result], classes: Sequence[str]) -> Any:
+    """An arrow table of the frames of the whole of each recording; ``set`` is empty, this version makes none."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     frames = [result.frames for result in results]
     columns: dict[str, pa.Array] = {
@@ -36,17 +36,41 @@ def write_predictions(path: Path, results: Sequence[Result], classes: Sequence[s
     names = np.asarray(classes, dtype=object)
     columns["label"] = pa.array(names[np.concatenate([result.label for result in results])], type=pa.string())
     columns["set"] = pa.array([""] * len(proba), type=pa.string())
-    pq.write_table(pa.table(columns), path)
+    return pa.table(columns)
+
+
+def write_predictions(path: Path, results: Sequence[Result], classes: Sequence[str]) -> None:
+    """Write `frames_table` as Parquet."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(frames_table(results, classes), path)
+
+
+def segments_table(results: Sequence[Result], classes: Sequence[str]) -> Any:
+    """An arrow table of the timelines of the experiment's decoder; what this version does not fill is null."""
+    import pyarrow as pa
+
+    rows = [(result.frames.recording, segment) for result in results for segment in result.segments()]
+    nothing = pa.nulls(len(rows))
+    return pa.table(
+        {
+            "recording": pa.array([name for name, _ in rows], pa.string()),
+            "start_s": pa.array([segment.start_s for _, segment in rows], pa.float64()),
+            "end_s": pa.array([segment.end_s for _, segment in rows], pa.float64()),
+            "label": pa.array([classes[segment.label] for _, segment in rows], pa.string()),
+            "confidence": pa.array([segment.confidence for _, segment in rows], pa.float64()),
+            "set": nothing.cast(pa.string()),
+            "start_low_s": nothing.cast(pa.float64()),
+            "start_high_s": nothing.cast(pa.float64()),
+        }
+    )
 
 
 def write_segments(path: Path, results: Sequence[Result], classes: Sequence[str]) -> None:
-    """The timelines of the experiment's decoder; columns that this version does not fill are there and empty."""
+    """Write `segments_table` as CSV; columns that this version does not fill are there and empty."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(SEGMENT_COLUMNS)
-        for result in results:
-            for segment in result.segments():
-                confidence = f"{segment.confidence:.6f}"
-                # times in full: a rounded start may lie behind its own first sample
-                row = (segment.start_s, segment.end_s, classes[segment.label], confidence)
-                writer.writerow((result.frames.recording, *row, "", "", ""))
+        for row in segments_table(results, classes).to_pylist():
+            # times in full: a rounded start may lie behind its own first sample
+            writer.writerow(f"{row[c]:.6f}" if c == "confidence" else row[c] for c in SEGMENT_COLUMNS)

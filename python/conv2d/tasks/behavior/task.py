@@ -46,6 +46,7 @@ class BehaviorTask:
         self.pool = _with_data(self.corpus, self.corpus.training_windows(hop, self.data.label_rule))
         check_labels(self.pool.label, self.classes, self.corpus)  # again: data may be missing from all but one class
         self.warnings: tuple[str, ...] = ()
+        self.held_together = "none"  # what no inner fold has on both sides, once there are inner folds
         self.decoding: Decoding | None = None
         self.out_of_fold: tuple[Scores, ...] = ()
 
@@ -64,7 +65,7 @@ class BehaviorTask:
             starts=self.pool.start,
             window=self.corpus.window,
         )
-        self.warnings = split.warnings
+        self.warnings, self.held_together = split.warnings, split.by
         frames = self.corpus.frames(self.data.decode_hop, self.data.label_rule)
         held = np.full(len(self.pool), -1)
         for number, (_, held_out) in enumerate(split.folds):
@@ -141,9 +142,14 @@ class BehaviorTask:
         """Temperature and decoders on out-of-fold scores; durations and transitions from the training labels."""
         self.out_of_fold = tuple(out_of_fold)
         windows = [self.evaluated(scores) for scores in out_of_fold]
+        self.decoding = fit_decoding(self.config, self.corpus, out_of_fold, windows, self.shares())
+
+    def shares(self) -> NDArray[np.float64]:
+        """Share of each class among the windows at the evaluation hop, (K,)."""
         label = _with_data(self.corpus, self.corpus.training_windows(self.data.hop, self.data.label_rule)).label
-        share = np.bincount(label, minlength=len(self.classes)) + 0.5  # a class may have no window at this hop
-        self.decoding = fit_decoding(self.config, self.corpus, out_of_fold, windows, share / share.sum())
+        count = np.bincount(label, minlength=len(self.classes)) + 0.5  # a class may have no window at this hop
+        shares: NDArray[np.float64] = count / count.sum()
+        return shares
 
     def save(self, folder: Path, network: nn.Module, preprocess: Preprocess) -> dict[str, object]:
         """Write the task's files of a run directory."""
