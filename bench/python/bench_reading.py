@@ -1,6 +1,5 @@
 """An hour of 18 channels at 100 Hz, from the file to its windows, beside pyarrow reading the same columns."""
 
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +87,25 @@ def folder_aside(path: Path, *, mark: str, keep: str | None = None) -> Iterator[
     path = Path(os.path.realpath(path))  # a link goes on pointing to the folder, whatever is in it
     # Two names, so that no result is ever written over a training that can be gone on with.
     aside = path.with_name(f"{path.name}.{'partial' if keep else 'writing'}")
-    found = aside.exists()
-    aside.mkdir(parents=True, exist_ok=True)
-    with _locked(aside):
-        try:
-            if not keep:
-                _empty(aside)
-            yield aside
-            _put(aside, path)
-        except BaseException:
-            if not keep or not (found or any(aside.glob(keep))):
-                shutil.rmtree(aside, ignore_errors=True)
-            raise
+    found, held = aside.exists(), False
+    try:
+        aside.mkdir(parents=True, exist_ok=True)
+        with _locked(aside):
+            try:
+                held = True
+                if not keep:
+                    _empty(aside)
+                yield aside
+                _put(aside, path)
+            except BaseException:
+                if not keep or not (found or any(aside.glob(keep))):
+                    shutil.rmtree(aside, ignore_errors=True)
+                raise
+    except BaseException as error:
+        if not (held or found or isinstance(error, UsageError)):  # an interrupt before the lock was ours
+            with suppress(OSError):
+                aside.rmdir()
+        raise
 
 
 @contextmanager

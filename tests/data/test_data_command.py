@@ -24,7 +24,7 @@ def test_import_tells_what_it_wrote_and_where_the_rate_is_from(table, capsys):
     out = table / "out"
     assert main(["data", "import", "csv", str(table / "rex.csv"), str(out), "--map", str(table / "map.yaml")]) == 0
     text = capsys.readouterr().out
-    assert "1 recordings of 1 subjects, 60 rows at 50 Hz (measured, as the mapping gives none)" in text
+    assert "1 recordings of 1 subjects, 60 rows at 50 Hz (measured)" in text
     assert "walk: 30 rows, 0.6 s" in text
     assert Dataset.open(out).load("rex").n_samples == 60
 

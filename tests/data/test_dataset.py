@@ -156,8 +156,11 @@ DEFECTS = {
         lambda p: (p / "recordings.csv").write_text("recording,subject,n_rows,rate_hz\n"),
         "E-DATA-003: .* lists no recording",
     ),
-    "empty csv": (lambda p: (p / "recordings.csv").write_text(""), r"has no column recording, .*\(it has none\)"),
-    "csv not text": (lambda p: (p / "recordings.csv").write_bytes(b"\xff\x00\xfe"), "is not a UTF-8 CSV file"),
+    "empty csv": (
+        lambda p: (p / "recordings.csv").write_text(""),
+        r"is empty, expected the columns recording, subject",
+    ),
+    "csv not text": (lambda p: (p / "recordings.csv").write_bytes(b"\xff\x00\xfe"), "line 1 of .* holds a zero byte"),
     "doubled recording": (
         append_line(f"r1,cow9,{N},50,train"),
         "E-DATA-003: .* lists recording 'r1' more than once",

@@ -1,7 +1,10 @@
 """``conv2d``: the table of commands, and the entry point that turns every error into one sentence and an exit code."""
 
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -97,13 +100,27 @@ def main(argv: Sequence[str] | None = None, *, app: typer.Typer = app) -> int:
     debug = "--debug" in own
     args = [arg for place, arg in enumerate(args) if place >= len(own) or arg != "--debug"]
     try:
-        code = typer.main.get_command(app).main(args=args, prog_name="conv2d", standalone_mode=False)
+        with _told_to_stop():
+            code = typer.main.get_command(app).main(args=args, prog_name="conv2d", standalone_mode=False)
         sys.stdout.flush()  # a reader that has gone is noticed here, not after the end
         if code == INTERRUPTED:  # the parser has caught the interrupt and made an exit of it
             raise KeyboardInterrupt
     except (Exception, KeyboardInterrupt) as error:
         return report_error(error, json="--json" in own, debug=debug)
     return code if type(code) is int else 0
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Let a SIGTERM end the command as Ctrl-C does: what is half written is cleared away. Only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _imported(name: str, target: str) -> Any:

@@ -1,4 +1,4 @@
-"""Recordings and the dataset folder: read, write, import, simulate, cut into windows, split by subject.
+"""Recordings and the dataset folder: read, write, import, join, audit, simulate, cut into windows, split by subject.
 
 Everything here needs numpy to be imported and nothing more; pyarrow and yaml are loaded when a file is touched.
 
@@ -19,8 +19,16 @@ E-DATA-011   a recording has another number of rows than ``recordings.csv`` says
 E-DATA-012   the output exists already or cannot be written
 E-DATA-013   too few subjects, or a subject in two splits
 E-DATA-015   a correction names a column or flag that the data set has not
-E-DATA-016   a table to be imported does not fit its mapping
+E-DATA-016   a file to be imported is not what its format or its mapping says
 E-DATA-017   the mapping of an import is off
+E-DATA-018   a device's file cannot be read or holds no sample, or the reader is not installed
+E-DATA-019   a file of annotations, or its mapping, does not fit the data set
+E-DATA-020   clocks cannot be brought together: no line through their times, or no time in common
+E-DATA-021   the mapping of a join is off
+E-DATA-022   an audit cannot be made
+E-DATA-023   what a leak audit is to predict is not there, or cannot be predicted across subjects
+E-SIM-001    a parameter of the simulation is out of range
+E-SIM-002    a defect to be simulated is unknown, named twice, or needs more subjects
 ===========  ==========================================================================
 """
 

@@ -1,12 +1,14 @@
 """``dataset.yaml`` and ``recordings.csv``: what a dataset folder says of itself."""
 
 import csv
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from conv2d.data.yaml_text import parse_yaml
 from conv2d.errors import DataError
 
 FORMAT = "conv2d-dataset/1"
@@ -86,8 +88,20 @@ def format_rate(rate_hz: float) -> str:
 
 def in_words(names: Sequence[str], limit: int = 12) -> str:
     """Names for a message, the first ``limit`` of them."""
-    shown = ", ".join(names[:limit])
+    shown = ", ".join(clipped(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
+
+
+def clipped(text: str, limit: int = 60) -> str:
+    """A value of a file for a message: on one line, and no longer than ``limit`` characters."""
+    line = " ".join(text.split()) if len(text.split()) > 1 else text.strip("\r\n")
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """``did you mean ...?`` for the name most alike, or nothing; of very many names only the first are looked at."""
+    near = difflib.get_close_matches(name, [n for n in names[:1000] if len(n) <= 200], 1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def one_line(error: BaseException | str) -> str:
@@ -108,8 +122,6 @@ def read_meta(path: Path) -> DatasetMeta:
     DataError
         E-DATA-001 where the file cannot be opened, E-DATA-002 where its content is off.
     """
-    import yaml
-
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -117,9 +129,13 @@ def read_meta(path: Path) -> DatasetMeta:
     except OSError as error:
         raise DataError(f"E-DATA-001: cannot open {path} ({error.strerror}); give a {FORMAT} folder") from error
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = parse_yaml(text)
+    except ValueError as error:
         raise DataError(f"E-DATA-002: {path} is not valid YAML ({one_line(error)}); mend that place") from error
+    if content is None:
+        raise DataError(
+            f"E-DATA-002: {path} is empty, expected keys such as format, name, rate_hz and sensors; mend it"
+        )
     if not isinstance(content, dict):
         kind = type(content).__name__
         raise DataError(f"E-DATA-002: {path} holds a {kind}, expected keys such as format, name, rate_hz and sensors")
@@ -191,17 +207,22 @@ def read_rows(path: Path, meta: DatasetMeta) -> tuple[RecordingRow, ...]:
         recording's rate is not that of the data set.
     """
     try:
+        with path.open("rb") as binary:
+            _refuse_zero_bytes(binary, path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             header = list(reader.fieldnames or ())
             if absent := [c for c in BASE_COLUMNS if c not in header]:
-                found = in_words(header)
-                raise DataError(f"E-DATA-003: {path} has no column {in_words(absent)} (it has {found}); add it")
+                raise DataError(f"E-DATA-003: {path} {_why_no_list(header, absent)}")
             rows = [_row(row, reader.line_num, path, meta) for row in reader]
     except OSError as error:
         raise DataError(f"E-DATA-001: cannot open {path} ({error.strerror}); give a {FORMAT} folder") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"E-DATA-003: {path} is not a UTF-8 CSV file ({one_line(error)}); save it as one") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"E-DATA-003: {path} is not UTF-8 text ({one_line(error)}); save it as UTF-8") from error
+    except csv.Error as error:
+        line = reader.line_num + 1
+        what = "a quote is not closed" if "end of data" in str(error) else one_line(error)
+        raise DataError(f"E-DATA-003: {path} is no CSV file from line {line} on ({what}); mend it") from error
     if not rows:
         raise DataError(f"E-DATA-003: {path} lists no recording, expected at least one row")
     seen: set[str] = set()
@@ -212,6 +233,24 @@ def read_rows(path: Path, meta: DatasetMeta) -> tuple[RecordingRow, ...]:
     return tuple(rows)
 
 
+def _refuse_zero_bytes(file: IO[bytes], path: Path) -> None:
+    for line, text in enumerate(file, 1):
+        if b"\0" in text:
+            raise DataError(
+                f"E-DATA-003: line {line} of {path} holds a zero byte, as UTF-16 text and a full disk leave; save it "
+                "as UTF-8 CSV, or copy it again"
+            )
+
+
+def _why_no_list(header: Sequence[str], absent: Sequence[str]) -> str:
+    if not header:
+        return f"is empty, expected the columns {', '.join(BASE_COLUMNS)}; copy it again"
+    for delimiter in (";", "\t"):
+        if len(header) == 1 and delimiter in header[0]:
+            return f"has no column {in_words(absent)} but {delimiter!r} between fields; save it with commas"
+    return f"has no column {in_words(absent)} (it has {in_words(header)}); add it"
+
+
 def _row(row: dict[str | Any, str | Any], line: int, path: Path, meta: DatasetMeta) -> RecordingRow:
     where = f"line {line} of {path}"
     if None in row or None in row.values():
@@ -219,22 +258,26 @@ def _row(row: dict[str | Any, str | Any], line: int, path: Path, meta: DatasetMe
     name, subject = row["recording"], row["subject"].strip()
     if not is_file_name(name):
         raise DataError(
-            f"E-DATA-003: {where} names recording {name!r}, expected a plain file name without path; rename it"
+            f"E-DATA-003: {where} names recording {clipped(name)!r}, expected a plain file name without path; rename it"
         )
     if not subject:
-        raise DataError(f"E-DATA-003: {where} gives recording {name} no subject; splits are by subject, so name one")
+        raise DataError(
+            f"E-DATA-003: {where} gives recording {clipped(name)} no subject; splits are by subject, so name one"
+        )
     try:
         n_rows = int(row["n_rows"])
     except ValueError:
         n_rows = -1
     if n_rows < 0:
-        raise DataError(f"E-DATA-003: {where} has n_rows {row['n_rows']!r}, expected a whole number from 0 up")
+        raise DataError(f"E-DATA-003: {where} has n_rows {clipped(row['n_rows'])!r}, expected a whole number from 0 up")
     try:
         rate = float(row["rate_hz"])
     except ValueError:
         rate = math.nan
     if not (math.isfinite(rate) and rate > 0):
-        raise DataError(f"E-DATA-003: {where} has rate_hz {row['rate_hz']!r}, expected samples per second above 0")
+        raise DataError(
+            f"E-DATA-003: {where} has rate_hz {clipped(row['rate_hz'])!r}, expected samples per second above 0"
+        )
     if abs(rate / meta.rate_hz - 1) > RATE_TOLERANCE:
         raise DataError(
             f"E-DATA-007: {where} gives recording {name} {format_rate(rate)} Hz, dataset.yaml says "

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.data.meta import RATE_TOLERANCE, format_rate, in_words, one_line
+from conv2d.data.file_kinds import why_no_parquet
+from conv2d.data.meta import RATE_TOLERANCE, format_rate, in_words
+from conv2d.data.rate import rate_of_steps
 from conv2d.data.recording import Recording
 from conv2d.errors import DataError
 
@@ -93,15 +95,18 @@ def _open_table(path: Path, name: str, signals: Sequence[str], *, label_required
         # The dictionary that Parquet keeps of the labels is read as it is: no text is built per row.
         as_codes = ["label"] if "label" in schema.names else []
         with pq.ParquetFile(path, metadata=footer, read_dictionary=as_codes) as file:
-            return file.read(columns=wanted)
+            table = file.read(columns=wanted)
+        if as_codes:
+            table["label"].validate(full=True)  # a damaged file may hold codes beyond its words, and words of no text
+        return table
     except FileNotFoundError as error:
         raise DataError(
             f"E-DATA-004: the file of recording {name} is missing ({path}); put it there or drop its row"
         ) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        why, advice = why_no_parquet(path, error)
         raise DataError(
-            f"E-DATA-004: {path} of recording {name} is truncated or not a Parquet file ({one_line(error)}); "
-            "copy or export it again"
+            f"E-DATA-004: {path} of recording {name} is truncated or not a Parquet file ({why}); {advice}"
         ) from error
 
 
@@ -152,6 +157,8 @@ def check_time(time_s: NDArray[np.float64], rate_hz: float, name: str, *, first_
             f"{row + first_row}, expected increasing seconds; sort the rows and drop the doubled ones"
         )
     measured = 1 / float(np.median(steps))
+    if abs(measured / rate_hz - 1) > RATE_TOLERANCE:
+        measured = rate_of_steps(steps)  # the median of rounded times may be off by more, but takes half as long
     if abs(measured / rate_hz - 1) > RATE_TOLERANCE:
         raise DataError(
             f"E-DATA-007: recording {name} has {measured:.4g} samples per second by the median step of its time_s, "

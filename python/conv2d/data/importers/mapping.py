@@ -2,13 +2,15 @@
 
 import codecs
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conv2d.data.meta import BASE_COLUMNS, one_line
+from conv2d.data.meta import BASE_COLUMNS, clipped, one_line
+from conv2d.data.yaml_text import parse_yaml
 from conv2d.errors import ConfigError
 
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "iso8601": 1e-9}
@@ -90,13 +92,11 @@ def read_mapping(source: str | Path | Mapping[str, Any]) -> TableMapping:
     """
     if isinstance(source, Mapping):
         return _parse(source, "the mapping")
-    import yaml
-
     try:
-        content = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+        content = parse_yaml(Path(source).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"E-DATA-017: cannot open mapping {source} ({error.strerror}); give --map FILE") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"E-DATA-017: mapping {source} is not valid YAML ({one_line(error)}); mend it") from error
     if not isinstance(content, dict):
         raise ConfigError(f"E-DATA-017: mapping {source} holds no keys, expected name, channels, subject and others")
@@ -116,26 +116,45 @@ def _parse(content: Mapping[str, Any], where: str) -> TableMapping:
         recording = _group(recording, ("columns",), f"recording of {where}")
     rate = content.get("rate_hz")
     if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e9):
-        raise ConfigError(f"E-DATA-017: rate_hz of {where} is {rate!r}, expected samples per second above 0")
+        raise ConfigError(f"E-DATA-017: rate_hz of {where} is {_shown(rate)}, expected samples per second above 0")
     if not time and rate is None:
         raise ConfigError(f"E-DATA-017: {where} has neither time nor rate_hz; name the column of time or give the rate")
     for group, name in ((time, "time"), (label, "label")):
         if group and not group.get("column"):
             raise ConfigError(f"E-DATA-017: {name} of {where} has no key column; add it")
+        if group and not isinstance(group["column"], str):
+            raise ConfigError(
+                f"E-DATA-017: column of {name} of {where} is {_shown(group['column'])}, expected a column's name; put "
+                "it in quotes"
+            )
     unit = str(time.get("unit", "s"))
     if unit not in TIME_UNITS:
-        raise ConfigError(f"E-DATA-017: unit of time of {where} is {unit!r}, expected one of {', '.join(TIME_UNITS)}")
+        raise ConfigError(
+            f"E-DATA-017: unit of time of {where} is {_shown(unit)}, expected one of {', '.join(TIME_UNITS)}"
+        )
     encoding = str(content.get("encoding", "utf8"))
     try:
-        codecs.lookup(encoding)
-    except LookupError as error:
+        "".encode(encoding)  # which only encodings of text can do; codecs.lookup also knows zip and hex
+        codecs.getincrementaldecoder(encoding)
+    except (LookupError, UnicodeError, ValueError) as error:
         raise ConfigError(
-            f"E-DATA-017: encoding of {where} is {encoding!r}, which Python does not know; utf8 and latin-1 are common"
+            f"E-DATA-017: encoding of {where} is {clipped(encoding)!r}, which Python does not know as one of text; "
+            "utf8 and latin-1 are common"
         ) from error
     skip_rows = content.get("skip_rows", 0)
     if isinstance(skip_rows, bool) or not isinstance(skip_rows, int) or skip_rows < 0:
-        raise ConfigError(f"E-DATA-017: skip_rows of {where} is {skip_rows!r}, expected a whole number from 0 up")
+        raise ConfigError(f"E-DATA-017: skip_rows of {where} is {_shown(skip_rows)}, expected a whole number from 0 up")
     classes = content.get("classes")
+    if classes is not None:
+        classes = tuple(word.strip() for word in _texts(classes, "classes", where))
+        if "" in classes or len(set(classes)) < len(classes):
+            raise ConfigError(f"E-DATA-017: classes of {where} has a name twice or an empty one; keep each name once")
+    files = content.get("files")
+    if files is not None and (not isinstance(files, str) or not files or files.startswith("/")):
+        raise ConfigError(f"E-DATA-017: files of {where} is {_shown(files)}, expected a pattern like '*.csv'")
+    delimiter, decimal = (_character(content, *key, where) for key in (("delimiter", ","), ("decimal", ".")))
+    if delimiter == decimal and "decimal" in content:
+        raise ConfigError(f"E-DATA-017: delimiter and decimal of {where} are both {decimal!r}; one of them must differ")
     return TableMapping(
         name=str(content["name"]),
         channels=channels,
@@ -147,16 +166,16 @@ def _parse(content: Mapping[str, Any], where: str) -> TableMapping:
         time_unit=unit,
         label_column=label.get("column"),
         label_map=_label_map(label, where),
-        classes=None if classes is None else tuple(_texts(classes, "classes", where)),
+        classes=classes,
         recording_columns=() if recording == "per_file" else tuple(_texts(recording.get("columns"), "columns", where)),
         quality=_text_map(content.get("quality"), "quality", ("time_s", "label"), where),
         meta=_text_map(content.get("meta"), "meta", (*BASE_COLUMNS, "start"), where),
-        files=content.get("files"),
-        delimiter=_character(content, "delimiter", ",", where),
-        decimal=_character(content, "decimal", ".", where),
+        files=files,
+        delimiter=delimiter,
+        decimal=decimal,
         encoding=encoding,
         skip_rows=skip_rows,
-        missing=tuple(str(m) for m in content.get("missing") or ()),
+        missing=tuple(_texts(content.get("missing") or [], "missing", where)),
         about=_about(content, where),
     )
 
@@ -165,7 +184,7 @@ def _about(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     about = {k: content[k] for k in ("title", "licence", "citation", "notes", "units") if content.get(k)}
     if not isinstance(about.get("units", {}), Mapping):
         raise ConfigError(
-            f"E-DATA-017: units of {where} is {about['units']!r}, expected a unit for each kind of channel"
+            f"E-DATA-017: units of {where} is {_shown(about['units'])}, expected a unit for each kind of channel"
         )
     return about
 
@@ -185,25 +204,27 @@ def _group(value: Any, keys: tuple[str, ...], where: str) -> Mapping[str, Any]:
     if isinstance(value, str):  # 'label: Behavior' is short for 'label: {column: Behavior}'
         value = {keys[0]: value}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"E-DATA-017: {where} is {value!r}, expected the keys {', '.join(keys)}")
+        raise ConfigError(f"E-DATA-017: {where} is {_shown(value)}, expected the keys {', '.join(keys)}")
     _refuse_unknown(value, keys, where)
     return value
 
 
 def _channels(value: Any, where: str) -> tuple[dict[str, Channel], tuple[str, ...], tuple[str, ...]]:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"E-DATA-017: channels of {where} is {value!r}, expected <sensor>/<channel>: column")
+        raise ConfigError(f"E-DATA-017: channels of {where} is {_shown(value)}, expected <sensor>/<channel>: column")
     channels: dict[str, Channel] = {}
     for key, entry in value.items():
         if not isinstance(key, str) or not re.fullmatch(r"[^/\s]+/[^/\s]+", key):
             raise ConfigError(f"E-DATA-017: channels of {where} has {key!r}, expected <sensor>/<channel>; rename it")
         group = _group(entry, ("column", "scale"), f"channel {key} of {where}")
         scale = group.get("scale", 1.0)
-        if isinstance(scale, bool) or not isinstance(scale, int | float) or scale == 0:
-            raise ConfigError(f"E-DATA-017: scale of channel {key} is {scale!r}, expected a number other than 0")
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or scale == 0 or not math.isfinite(scale):
+            raise ConfigError(f"E-DATA-017: scale of channel {key} is {_shown(scale)}, expected a number other than 0")
         column = group.get("column")
         if entry is not None and not isinstance(column, str):
-            raise ConfigError(f"E-DATA-017: column of channel {key} of {where} is {column!r}, expected a column's name")
+            raise ConfigError(
+                f"E-DATA-017: column of channel {key} of {where} is {_shown(column)}, expected a column's name"
+            )
         channels[key] = Channel(column, float(scale))
     sensors = tuple(dict.fromkeys(k.split("/")[0] for k in channels))
     names = tuple(dict.fromkeys(k.split("/")[1] for k in channels))
@@ -222,10 +243,13 @@ def _subject(value: Any, where: str) -> Subject:
         raise ConfigError(
             f"E-DATA-017: subject of {where} has {len(group)} keys, expected one of column, constant and from_filename"
         )
+    key, given = next(iter(group.items()))
+    if not isinstance(given, str | int) or isinstance(given, bool) or not str(given).strip():
+        raise ConfigError(f"E-DATA-017: {key} of subject of {where} is {_shown(given)}, expected text; write it there")
     if "column" in group:
         return Subject(column=str(group["column"]))
     if "constant" in group:
-        return Subject(constant=str(group["constant"]))
+        return Subject(constant=str(group["constant"]).strip())
     try:
         pattern = re.compile(str(group["from_filename"]))
     except re.error as error:
@@ -240,15 +264,23 @@ def _subject(value: Any, where: str) -> Subject:
 def _label_map(label: Mapping[str, Any], where: str) -> dict[str, str | None]:
     renamed = label.get("map") or {}
     if not isinstance(renamed, Mapping):
-        raise ConfigError(f"E-DATA-017: map of label of {where} is {renamed!r}, expected 'label in the table: class'")
-    mapped = {str(k): None if v is None else str(v) for k, v in renamed.items()}
+        raise ConfigError(
+            f"E-DATA-017: map of label of {where} is {_shown(renamed)}, expected 'label in the table: class'"
+        )
+    for label_there, to in renamed.items():
+        if to is not None and (isinstance(to, dict | list) or not str(to).strip()):
+            raise ConfigError(
+                f"E-DATA-017: map of label of {where} makes {_shown(to)} of {label_there!r}, expected a class, or null "
+                "for rows that are not annotated"
+            )
+    mapped = {str(k): None if v is None else str(v).strip() for k, v in renamed.items()}
     return mapped | dict.fromkeys(_texts(label.get("null") or [], "null", where))
 
 
 def _texts(value: Any, key: str, where: str) -> list[str]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or any(isinstance(v, dict | list) or v is None for v in values):
-        raise ConfigError(f"E-DATA-017: {key} of {where} is {value!r}, expected a list of names")
+        raise ConfigError(f"E-DATA-017: {key} of {where} is {_shown(value)}, expected a list of names")
     return [str(v) for v in values]
 
 
@@ -256,7 +288,7 @@ def _text_map(value: Any, key: str, taken: tuple[str, ...], where: str) -> dict[
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
-        raise ConfigError(f"E-DATA-017: {key} of {where} is {value!r}, expected 'name: column in the table'")
+        raise ConfigError(f"E-DATA-017: {key} of {where} is {_shown(value)}, expected 'name: column in the table'")
     for name in value:
         if name in taken or "/" in str(name):
             raise ConfigError(f"E-DATA-017: {key} of {where} has the name {name!r}, which is taken; rename it")
@@ -265,6 +297,10 @@ def _text_map(value: Any, key: str, taken: tuple[str, ...], where: str) -> dict[
 
 def _character(content: Mapping[str, Any], key: str, default: str, where: str) -> str:
     value = content.get(key, default)
-    if not isinstance(value, str) or len(value) != 1:
-        raise ConfigError(f"E-DATA-017: {key} of {where} is {value!r}, expected one character")
+    if not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in '"\r\n\0':
+        raise ConfigError(f"E-DATA-017: {key} of {where} is {_shown(value)}, expected one character (ASCII, no quote)")
     return value
+
+
+def _shown(value: Any) -> str:
+    return clipped(repr(value))
