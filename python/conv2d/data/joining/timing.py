@@ -1,0 +1,314 @@
+"""From stamps to sample times: order, packets, doubled rows, clock pieces, and jitter, for one sensor of one recording.
+
+Stamps say when a sample was written down. What resampling needs is when it was measured: regular, but for what is
+missing. So rows without own stamp are spread over their packet, each piece between two breaks of a clock gets its own
+line, doubled rows go, and the scatter of stamps about the sensor's own period is averaged out over a second.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conv2d.data.joining.breaks import ZONE_S, Break, find_breaks
+from conv2d.data.joining.clock import SAME, Clock, fit_clock
+from conv2d.data.joining.numbering import MAX_RATE_ERROR, count_samples, measure_period
+from conv2d.data.joining.provenance import DUPLICATE, UNCERTAIN
+from conv2d.errors import DataError
+
+MAX_DRIFT = 1000e-6  # a quartz is off by 20 to 100 ppm; more is a wrong unit or rate
+NOTED_DRIFT = 200e-6
+_PIECE_S = 60.0  # a shorter piece, or one of less than three pairs, cannot measure its rate
+_PACKED = 0.2  # share of rows with the stamp of the row before, from which on stamps are those of packets
+_LATE_S = 1.0  # rows of a single clock that are late by less are put in their place
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Stamps:
+    """What a sensor's rows say of time, in file order: seconds (n,), NaN where a row has no stamp.
+
+    ``repeated`` marks rows that are bit by bit the row before, stamp and values. ``counts`` says that ``device`` is a
+    sample counter times the nominal period, so that its rate is to be measured, not to be right. ``where`` names the
+    sensor and recording in messages.
+    """
+
+    device: Array | None
+    host: Array | None
+    repeated: NDArray[np.bool_]
+    where: str
+    rate_hz: float | None = None
+    counts: bool = False
+    keep_steps: bool = False
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """Rows in order of time and when they were measured.
+
+    ``rows`` (m,) are places in the input, ``time_s`` (m,) increasing host seconds, ``index`` (m,) increasing sample
+    numbers on the sensor's own period, with a leap between pieces, ``flags`` (m,) bits of `provenance`. ``facts`` goes
+    into ``joining.json``, ``notes`` to the user.
+    """
+
+    rows: Rows
+    time_s: Array
+    index: Rows
+    period_s: float
+    flags: NDArray[np.uint8]
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class _Work:
+    """The rows that are left, with their stamps, while the steps run."""
+
+    rows: Rows
+    base: Array  # the clock that orders samples: the device's, or the host's
+    host: Array | None
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def keep(self, mask: NDArray[np.bool_], why: str) -> None:
+        """Drop the rows outside of the mask."""
+        lost = int(np.count_nonzero(~mask))
+        if lost:
+            self.dropped[why] = self.dropped.get(why, 0) + lost
+            self.take(np.flatnonzero(mask))
+
+    def take(self, order: Rows) -> None:
+        """Take these rows in this order."""
+        self.rows, self.base = self.rows[order], self.base[order]
+        self.host = None if self.host is None else self.host[order]
+
+
+def time_samples(stamps: Stamps) -> Timed:
+    """Find when each row was measured, in host seconds; see the module and `Timed`.
+
+    Raises
+    ------
+    DataError
+        E-DATA-020: less than two rows with a stamp, packets without a rate, a device that runs more than 1000 ppm off,
+        or a clock that goes back with no second clock to say by how much.
+
+    Cost: O(n log n).
+    """
+    n = len(stamps.repeated)
+    base = stamps.device if stamps.device is not None else stamps.host
+    assert base is not None
+    two_clocks = stamps.device is not None and stamps.host is not None
+    work = _Work(np.arange(n), base, stamps.host if two_clocks else None)
+    if _has_doubled_rows(base, stamps.repeated):
+        work.keep(~stamps.repeated, "repeated")
+    if stamps.rate_hz is None or stamps.device is not None:
+        work.keep(np.isfinite(work.base), "without_stamp")
+    if np.count_nonzero(np.isfinite(work.base)) < 2:
+        raise DataError(f"E-DATA-020: {stamps.where} has no two rows with a time, expected a recording; leave it out")
+    _order(work, stamps.where)
+    pieces: list[tuple[slice, Clock]] = []
+    breaks: list[Break] = []
+    if _in_packets(work.base, stamps.rate_hz):
+        breaks, pieces = _spread(work, stamps)
+        work.base = np.concatenate([clock.times(_counter(rows, stamps)) for rows, clock in pieces])
+    if work.host is not None:
+        breaks, pieces = _two_clocks(work, stamps)
+    elif not pieces:
+        _settle_one_clock(work, stamps)
+    time = work.base
+    uncertain = np.zeros(len(work.rows), bool)
+    if work.host is not None:
+        time = np.concatenate([clock.times(work.base[rows]) for rows, clock in pieces])
+        for rows, clock in pieces:
+            uncertain[rows] = clock.method == "assumed"
+    return _finish(work, stamps, time - stamps.latency_s, uncertain, pieces, breaks)
+
+
+def _order(work: _Work, where: str) -> None:
+    """Sort rows that are in no order of time, and drop single stamps that leap away and back."""
+    clock = work.base if work.host is None else np.where(np.isfinite(work.host), work.host, -np.inf)
+    known = clock[np.isfinite(clock)]
+    # Two clocks agree on what is out of order; where one goes back alone it was set, or its stamps came late.
+    n_back = min(int(np.count_nonzero(np.diff(c) < 0)) for c in (known, work.base[np.isfinite(work.base)]))
+    if n_back > max(20, 0.01 * len(known)):
+        if not np.isfinite(clock).all():
+            raise DataError(
+                f"E-DATA-020: rows of {where} go back in time {n_back} times and some have no stamp, expected the "
+                "order of measuring; sort the file"
+            )
+        work.take(np.lexsort((work.base, clock)))
+        work.notes.append(f"rows were in no order of time ({n_back} steps back) and were sorted")
+    if len(work.base) >= 5 and np.isfinite(work.base).all():
+        window = np.lib.stride_tricks.sliding_window_view(np.pad(work.base, 2, "reflect"), 5)
+        step = float(np.median(np.abs(np.diff(work.base))))
+        work.keep(np.abs(work.base - np.median(window, axis=1)) <= max(1.0, 10 * step), "stamp_leaps")
+
+
+def _has_doubled_rows(base: Array, repeated: NDArray[np.bool_]) -> bool:
+    """Whether equal rows are one row written twice, and not the samples of a packet from a sensor at rest."""
+    equal = np.diff(base) == 0
+    return (
+        bool(equal.mean() <= _PACKED or (equal.mean() < 2 / 3 and repeated[1:][equal].all())) if len(equal) else False
+    )
+
+
+def _in_packets(base: Array, rate_hz: float | None) -> bool:
+    if not np.isfinite(base).all():
+        return True
+    steps = np.abs(np.diff(base))
+    return bool(np.mean(steps < SAME / rate_hz if rate_hz else steps == 0) > _PACKED)
+
+
+def _spread(work: _Work, stamps: Stamps) -> tuple[list[Break], list[tuple[slice, Clock]]]:
+    """Clocks of the sample's number against the packets' stamps, one for each piece between losses."""
+    if stamps.rate_hz is None:
+        raise DataError(
+            f"E-DATA-020: {stamps.where} has many rows with one stamp (packets) and no rate to part them by; give "
+            "rate_hz of the sensor"
+        )
+    n = len(work.base)
+    period = 1 / stamps.rate_hz
+    counter = _counter(slice(0, n), stamps)
+    breaks = find_breaks(counter, work.base, floor_s=1.5 * period)
+    pieces = []
+    for rows in _slices(breaks, n):
+        known = np.flatnonzero(np.isfinite(work.base[rows])) + rows.start
+        pieces.append((rows, fit_clock(counter[known], work.base[known], period_s=period)))
+    return breaks, pieces
+
+
+def _counter(rows: slice, stamps: Stamps) -> Array:
+    assert stamps.rate_hz is not None
+    return np.arange(rows.start, rows.stop) / stamps.rate_hz
+
+
+def _slices(breaks: list[Break], n: int) -> list[slice]:
+    borders = [0, *(b.row for b in breaks), n]
+    return [slice(a, b) for a, b in pairwise(borders) if b > a]
+
+
+def _two_clocks(work: _Work, stamps: Stamps) -> tuple[list[Break], list[tuple[slice, Clock]]]:
+    """Clocks of device against host time, one for each piece between two settings of the device's clock."""
+    assert work.host is not None
+    if np.count_nonzero(np.isfinite(work.host)) < 2:
+        raise DataError(
+            f"E-DATA-020: {stamps.where} has no two rows with a host time, expected pairs of device and host time; "
+            "correct the column or give offset_s instead of host"
+        )
+    breaks = find_breaks(work.base, work.host)
+    of_host = [b for b in breaks if b.of_host and not stamps.keep_steps]
+    if of_host:
+        work.host = work.host.copy()
+        for step in of_host:
+            work.host[step.row :] -= step.step_s
+            what = "of zone or daylight saving" if step.reason == "zone" else "backwards"
+            work.notes.append(f"a step of the host clock {what} by {step.step_s:.3f} s was taken out")
+    parts = _slices([b for b in breaks if b not in of_host], len(work.base))
+    known = [np.flatnonzero(np.isfinite(work.host[rows])) + rows.start for rows in parts]
+    period = 1 / stamps.rate_hz if stamps.rate_hz else max(float(np.median(np.abs(np.diff(work.base)))), 1e-6)
+    clocks: list[Clock | None] = []
+    for at in known:
+        enough = len(at) >= 3 and np.ptp(work.base[at]) >= _PIECE_S
+        clocks.append(fit_clock(work.base[at], work.host[at], period_s=period) if enough else None)
+    measured = [i for i, clock in enumerate(clocks) if clock is not None]
+    for i, at in enumerate(known):
+        if clocks[i] is None:
+            near = clocks[min(measured, key=lambda j: abs(j - i))] if measured else None
+            drift = 0.0 if near is None else near.drift
+            clocks[i] = fit_clock(work.base[at], work.host[at], period_s=period, drift=drift)
+    pieces = [(rows, clock) for rows, clock in zip(parts, clocks, strict=True) if clock is not None]
+    _check_drift(work, stamps, [pieces[i][1].drift for i in measured])
+    return breaks, pieces
+
+
+def _check_drift(work: _Work, stamps: Stamps, drifts: list[float]) -> None:
+    if not drifts:
+        return
+    worst = max(drifts, key=abs)
+    if stamps.counts:
+        if abs(worst) > MAX_RATE_ERROR:
+            raise DataError(
+                f"E-DATA-020: {stamps.where} counts {(stamps.rate_hz or 0.0) / (1 + worst):.4g} samples a second "
+                f"of the host, the mapping says rate_hz {stamps.rate_hz:g}; correct rate_hz"
+            )
+    elif abs(worst) > MAX_DRIFT:
+        raise DataError(
+            f"E-DATA-020: the device clock of {stamps.where} takes {1 / (1 + worst):.6g} s for a second of the host, "
+            f"expected one within {MAX_DRIFT * 1e6:.0f} ppm; correct the unit of device or host time"
+        )
+    elif abs(worst) > NOTED_DRIFT:
+        work.notes.append(f"the device clock drifts by {worst * 1e6:.0f} ppm, more than a quartz should")
+
+
+def _settle_one_clock(work: _Work, stamps: Stamps) -> None:
+    """Put late rows in their place; refuse a clock that was put back, since nothing tells what came after."""
+    steps = np.diff(work.base)
+    if len(steps) == 0 or steps.min() >= 0:
+        return
+    row = int(np.argmin(steps))
+    if -steps[row] > _LATE_S:
+        quarters = round(steps[row] / ZONE_S)
+        named = (
+            " (a change of zone or daylight saving?)" if quarters and abs(steps[row] - quarters * ZONE_S) < 2 else ""
+        )
+        raise DataError(
+            f"E-DATA-020: time of {stamps.where} goes back by {-steps[row]:.6g} s at row {int(work.rows[row + 1])} "
+            f"from 0{named}, and no second clock tells what came after; correct it, split the file there, or "
+            "map both device and host time"
+        )
+    work.take(np.argsort(work.base, kind="stable"))
+
+
+def _finish(
+    work: _Work,
+    stamps: Stamps,
+    time: Array,
+    uncertain: NDArray[np.bool_],
+    pieces: list[tuple[slice, Clock]],
+    breaks: list[Break],
+) -> Timed:
+    spans = [rows for rows, _ in pieces] or [slice(0, len(time))]
+    read = len(stamps.repeated)
+    described = [
+        {
+            "first_row": int(work.rows[rows].min()),
+            "last_row": int(work.rows[rows].max()),
+            "offset_s": float(clock.offsets[0]),
+            "drift_ppm": clock.drift * 1e6,
+            "knots": len(clock.knots),
+            "pairs": clock.n_pairs,
+            "residual_ms": list(clock.residual_ms),
+            "method": clock.method,
+        }
+        for rows, clock in pieces
+    ]
+    broken = [{"row": int(work.rows[b.row]), "step_s": b.step_s, "reason": b.reason} for b in breaks]
+    period = measure_period(time, spans, stamps.rate_hz, stamps.where)
+    counted = count_samples(time, spans, period, stamps.where)
+    order, smooth = counted.order, counted.time
+    flags = np.where(uncertain[order], UNCERTAIN, 0).astype(np.uint8)
+    flags[counted.doubled] |= DUPLICATE
+    jitter = float(np.quantile(np.abs(time[order] - smooth), 0.95))
+    regular = float(np.quantile(np.abs(time[order] - smooth), 0.99)) <= period / 2
+    if not regular:
+        work.notes.append(
+            f"stamps scatter by {jitter * 1e3:.1f} ms about any regular rate, so each is taken at its word"
+        )
+        smooth = time[order]
+    facts = {
+        "clocks": 1 if work.host is None else 2,
+        "rows_read": read,
+        "rows_dropped": {**work.dropped, **counted.lost},
+        "rate_nominal_hz": stamps.rate_hz,
+        "rate_measured_hz": 1 / period,
+        "jitter_ms": jitter * 1e3,
+        "latency_s": stamps.latency_s,
+        "pieces": described,
+        "breaks": broken,
+    }
+    return Timed(work.rows[order], smooth, counted.index, period, flags, facts, tuple(work.notes))
