@@ -91,7 +91,7 @@ PUBLISHED = [
     damaged("dogs", "word for a number", field(DOGS, 9, 5, "x", ","), "E-DATA-016", "'x'", "line 9"),
     damaged("dogs", "line cut", line(DOGS, 9, lambda t: t[:40]), "E-DATA-016", "line 9"),
     damaged("dogs", "time goes back", field(DOGS, 9, 2, "0.01", ","), "E-DATA-016", "t_sec", "0.01", "9"),
-    damaged("dogs", "semicolons", bytes_of(DOGS, lambda b: b.replace(b",", b";")), "E-DATA-016", "DogID"),
+    damaged("dogs", "semicolons", bytes_of(DOGS, lambda b: b.replace(b",", b";")), "E-DATA-016", "one column"),
     damaged("dogs", "empty", put(DOGS, b""), "E-DATA-016", "empty"),
     damaged("dogs", "web page", put(DOGS, b"<!DOCTYPE html><html>"), "E-DATA-016", "web page", "get the file itself"),
     damaged("pamap2", "column fewer", line(PAMAP2, 5, lambda t: t.rsplit(" ", 1)[0]), "E-DATA-016", "53", "54",

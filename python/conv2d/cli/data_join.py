@@ -37,8 +37,16 @@ def join_command(
     for name, told in result.sensors.items():
         drifts = told["drift_ppm"]
         between = f"{drifts[0]:.1f} to {drifts[-1]:.1f}" if drifts else "not measured"
-        rows.append((name, told["recordings"], f"{told['valid_share']:.2%}", between))
-    print_table(("sensor", "recordings", "valid", "drift, ppm"), rows)
+        breaks = f"{told['breaks']} ({told['device_resets']} resets)" if told["breaks"] else "0"
+        rows.append(
+            (
+                name, told["recordings"], f"{told['valid_share']:.2%}", f"{told['uncertain_share']:.2%}", between,
+                told["rows_dropped"], told["samples_lost_between_packets"], breaks,
+            )
+        )  # fmt: skip
+    print_table(
+        ("sensor", "recordings", "valid", "uncertain", "drift, ppm", "rows dropped", "lost in packets", "breaks"), rows
+    )
     for label, count in result.labels.items():
         print(f"  {label}: {count} rows, {count / result.rate_hz:.1f} s")
     for note in result.notes:

@@ -23,10 +23,12 @@ def leaks(
     window: Annotated[
         float | None, typer.Option(min=0.01, max=3600, help="Seconds of a window.", show_default=False)
     ] = None,
-    draws: Annotated[int, typer.Option(min=200, help="Labellings that give chance.")] = 399,
+    draws: Annotated[int, typer.Option(min=399, help="Labellings that give chance.")] = 399,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same figures.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Folder for leaks.json, leaks.csv and leaks.png.")] = None,
-    require: Annotated[bool, typer.Option("--require", help="End with 4 where a leak is found.")] = False,
+    require: Annotated[
+        bool, typer.Option("--require", help="End with 4 where a leak is found, 5 where none could be.")
+    ] = False,
     json: JSON = False,
 ) -> None:
     """Measure what trivial inputs tell of the label, by subject, beside chance: sensors, position, hour, identity.
@@ -38,7 +40,8 @@ def leaks(
     from conv2d.config import load_config
     from conv2d.data import Dataset
     from conv2d.data.leaks import Cutting, measure_leaks
-    from conv2d.errors import GateFailed
+    from conv2d.data.meta import in_words
+    from conv2d.errors import GateFailed, NotMeasurable
     from conv2d.files import refuse_foreign
 
     if output is not None:
@@ -72,6 +75,11 @@ def leaks(
         raise GateFailed(
             f"{report.name} leaks {report.target} by {', '.join(report.leaks)}, expected no leak; see docs/leaks.md "
             "for what each means, or leave out --require"
+        )
+    if require and report.unmeasured:
+        raise NotMeasurable(
+            f"none of the inputs that could leak was measured on {report.name} ({in_words(report.unmeasured)}), "
+            "expected one at least for --require; the report says why each was not, see docs/leaks.md"
         )
 
 

@@ -15,7 +15,7 @@ from conv2d.viz.style import ACCENT, ALERT, INK, MUTED, check, figure_style, new
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS = {"leak": ALERT, "floor": ACCENT, "no leak": "#9AA5B1"}
+_COLOURS = {"leak": ALERT, "in some subjects": "#E8A97E", "floor": ACCENT, "no leak": "#9AA5B1"}
 _BAND = "#CFCFCF"
 
 
@@ -63,7 +63,7 @@ def leaks_figure(
             axes.scatter(own, height, s=13, color="white", edgecolors=INK, linewidths=0.7, zorder=5, clip_on=False)
             axes.annotate(
                 f"{value:.3f}  {verdicts[row]}", (1, row), xytext=(8, 0), textcoords="offset points", va="center",
-                fontsize=9, color=_COLOURS.get(verdicts[row], MUTED) if verdicts[row] != "no leak" else MUTED,
+                fontsize=9, color={"leak": ALERT, "in some subjects": ALERT, "floor": ACCENT}.get(verdicts[row], MUTED),
                 annotation_clip=False,
             )  # fmt: skip
         if model is not None and math.isfinite(model):

@@ -463,6 +463,19 @@ def test_uneven_samples(audited, sd, found):
     assert all(f.status == "FOUND" for f in audit.findings if f.check == "jitter")
 
 
+def test_a_clock_that_wanders_is_not_uneven(audited):
+    def change(recordings):
+        for r in recordings:
+            r.time_s[:] += 2 / RATE * np.sin(2 * np.pi * r.time_s / 120) + 0.01 / RATE * np.sin(
+                7 * np.arange(r.n_samples)
+            )
+
+    audit = audited(change)
+    assert serious(audit) == set()
+    (finding,) = [f for f in audit.findings if f.check == "jitter"]
+    assert (finding.level, finding.title.startswith("the clock of")) == ("note", True)
+
+
 def test_recordings_that_lie_over_one_another(audited):
     def change(recordings):
         for r in recordings:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conv2d.data import Dataset
 from conv2d.data.importers.actigraph import Gt3xFile, _unpack_12, decode_ssp, import_gt3x
-from conv2d.data.importers.device_files import GRAVITY
+from conv2d.data.units import GRAVITY
 from conv2d.errors import DataError
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conv2d.data import Dataset
 from conv2d.data.importers.axivity import CwaFile, import_cwa
 from conv2d.data.importers.block_clock import fit_blocks
-from conv2d.data.importers.device_files import GRAVITY
+from conv2d.data.units import GRAVITY
 from conv2d.errors import ConfigError, DataError
 
 pytest.importorskip("actfast", reason="the extra devices is not installed")
@@ -41,7 +41,7 @@ def test_an_ax3_file_becomes_a_recording(makers, tmp_path):
     seen = []
     result = import_cwa(path, tmp_path / "out", progress=lambda done, total: seen.append((done, total)))
     data, (recording,) = load(tmp_path / "out")
-    assert (result.n_files, result.n_rows, result.rate_hz, seen) == (1, 240, 100.0, [(1, 1)])
+    assert (result.n_files, result.n_rows, result.rate_hz, seen) == (1, 240, 100.0, [(0, 3), (3, 3), (3, 3)])
     assert data.meta.sensors == ("right-wrist",)
     assert dict(data.meta.units) == {"acc": "m/s^2"}
     assert recording.subject == "CWA-DATA"
@@ -211,6 +211,21 @@ def test_broken_files_have_their_sentence(makers, tmp_path, told):
         assert "x.cwa" in text
 
 
+def test_progress_goes_on_within_a_file(makers, tmp_path, monkeypatch):
+    monkeypatch.setattr("conv2d.data.importers.axivity._BLOCKS_AT_ONCE", 4)
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for name in ("a.cwa", "b.cwa"):
+        write(folder, makers.cwa(20), name)
+    seen = []
+    import_cwa(folder, tmp_path / "out", progress=lambda done, total: seen.append((done, total)))
+    done = [d for d, _ in seen]
+    assert {t for _, t in seen} == {24}  # kilobytes, begun ones counted
+    assert (done[0], done[-1]) == (0, 24)
+    assert done == sorted(done)
+    assert len(set(done)) > 8
+
+
 def test_files_that_do_not_go_together(makers, tmp_path, told):
     folder = tmp_path / "raw"
     folder.mkdir()
@@ -235,6 +250,10 @@ def test_the_mapping_is_checked(makers, tmp_path, told):
         ({"subject": {"from_filename": "(.*"}}, "not a regular expression"),
         ({"subject": {"from_filename": "a"}}, "0 groups, expected one"),
         ({"title": ["x"]}, "title of the mapping is ['x'], expected text"),
+        ({"name": True}, "name of the mapping is True, expected text; put it in quotes"),
+        ({"files": "/etc/*"}, "files of the mapping is '/etc/*', expected a pattern of names in the folder"),
+        ({"files": ""}, "files of the mapping is '', expected a pattern"),
+        ({"files": 1}, "files of the mapping is 1, expected a pattern"),
     ):
         text = told(import_cwa, path, mapping, error=ConfigError)
         assert text.startswith("E-DATA-017: ")
@@ -293,7 +312,8 @@ def test_an_interrupt_leaves_nothing(makers, tmp_path):
     path = write(tmp_path, makers.cwa(3), "a.cwa")
 
     def stop(done, total):
-        raise KeyboardInterrupt
+        if done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         import_cwa(path, tmp_path / "out", progress=stop)

@@ -39,7 +39,7 @@ def test_states_label_their_samples_and_nothing_else_changes(makers, tmp_path, w
     ]  # fmt: skip
     assert (data.load("walk2").labels == -1).all()
     assert result.labels == {"sit": 76, "walk": 275}
-    assert (result.n_rows, result.unlabelled_rows, seen) == (2000, 2000 - 351, [(1, 2), (2, 2)])
+    assert (result.n_rows, result.unlabelled_rows, seen) == (2000, 2000 - 351, [(0, 2), (1, 2), (2, 2)])
     assert result.notes == ("recordings without annotation, now without labels: 1",)
     assert data.meta.classes == ("sit", "walk")
     assert data.meta.name == "out"
@@ -97,6 +97,41 @@ def test_start_and_stop_are_paired(makers, tmp_path, walks, runs):
         (None, 0.0, 0.98), ("walk", 1.0, 4.98), (None, 5.0, 7.98), ("sit", 8.0, 8.98), (None, 9.0, 19.98),
     ]  # fmt: skip
     assert "points of time left out (see points): 1" in result.notes
+
+
+def test_a_stop_comes_before_a_start_of_the_same_time(makers, tmp_path, walks, runs):
+    def event(kind, time, what="walk"):
+        return {"what": what, "kind": kind, "time": time}
+
+    events = [
+        event("START", 1.0), event("START", 3.0), event("STOP", 3.0), event("STOP", 5.0),
+        event("START", 6.0, "sit"), event("STOP", 6.0, "sit"),  # of no length
+        event("START", 7.0), event("STOP", 8.0), event("STOP", 8.0), event("START", 8.0),  # and one behind another
+    ]  # fmt: skip
+    result, data = label(tmp_path, makers, events, walks, columns=makers.BORIS_TABULAR)
+    assert runs(data.load("walk1"))[1:4] == [("walk", 1.0, 4.98), (None, 5.0, 6.98), ("walk", 7.0, 7.98)]
+    assert "states without length, left out: 2" in result.notes
+
+
+def test_tabs_that_an_editor_stripped(makers, tmp_path, walks, told):
+    columns = ("Observation id", "Subject", "Behavior", "Start (s)", "Stop (s)", "Comment start", "Comment stop")
+    text = makers.boris([state("walk", 1, 2), state("sit", 3, 4)], columns=columns)
+    stripped = "\n".join(line.rstrip("\t") for line in text.splitlines()) + "\n"
+    assert import_boris(write(tmp_path, stripped), tmp_path / "out", data=walks).labels == {"sit": 50, "walk": 50}
+    # A file that ends within a line may have lost digits.
+    assert "line 3 of events.tsv has 5 fields, the header has 7" in told(
+        import_boris, write(tmp_path, stripped[:-1]), data=walks
+    )
+    short = stripped.replace("\t4\n", "\n")
+    assert "line 3 of events.tsv has 4 fields" in told(import_boris, write(tmp_path, short), data=walks)
+
+
+def test_what_is_dropped_need_not_be_a_class(makers, tmp_path, walks):
+    events = [state("walk", 0, 5), state("bark", 6, 6, kind="POINT"), state("jump", 7, 7)]
+    result, _ = label(tmp_path, makers, events, walks, {"classes": ["walk"]})
+    assert (result.labels, result.notes[:2]) == (
+        {"walk": 250}, ("points of time left out (see points): 1", "states without length, left out: 1"),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -175,6 +210,15 @@ def test_points_and_what_is_not_labelled(makers, tmp_path, walks, runs):
     assert result.labels["other"] == 88 + 125
 
 
+def test_what_is_to_have_no_label_has_none(makers, tmp_path, walks, runs):
+    events = [state("walk", 2, 4), state("out of sight", 5, 6), state("out of sight", 3, 3.5), state("walk", 8, 9)]
+    _, data = label(tmp_path, makers, events, walks, {"null": "out of sight", "unlabelled": "other"})
+    assert runs(data.load("walk1")) == [
+        (None, 0.0, 1.98), ("walk", 2.0, 3.98), ("other", 4.0, 4.98), (None, 5.0, 5.98), ("other", 6.0, 7.98),
+        ("walk", 8.0, 8.98), (None, 9.0, 19.98),
+    ]  # fmt: skip
+
+
 def test_an_overlap_names_both_and_a_priority_settles_it(makers, tmp_path, walks, told, runs):
     path = write(tmp_path, makers.boris([state("eat", 1, 4), state("stand", 2, 6), state("eat", 3, 5)]))
     text = told(import_boris, path, data=walks)
@@ -231,9 +275,10 @@ BAD_MAPPINGS = {
     "recordings of the mapping names 'obs9'": {"recordings": {"obs9": "walk1"}},
     "recordings of the mapping names 'walk9', which is not there": {"recordings": {"walk1": "walk9"}},
     "recordings of the mapping is ['walk1']": {"recordings": ["walk1"]},
-    "map of the mapping is": {"map": {"walk": ["a", "b"]}},
+    "map of the mapping makes ['a', 'b'] of 'walk', expected a name": {"map": {"walk": ["a", "b"]}},
     "clip of the mapping is 'yes'": {"clip": "yes"},
     "classes of the mapping has True": {"classes": [True]},
+    "files of the mapping is '/etc/*', expected a pattern of names in the folder": {"files": "/etc/*"},
 }
 
 

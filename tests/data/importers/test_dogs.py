@@ -1,9 +1,11 @@
 """The dog file, written by the tests with the published columns, against a reader that goes row by row."""
 
+import gzip
 import re
 from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,6 +154,98 @@ def test_a_dog_spread_over_the_file_is_one_recording(tmp_path):
     check(Dataset.open(tmp_path / "out"), rows, "dogs7")
 
 
+def test_rows_sorted_by_time_are_written_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK_BYTES", 5_000)
+    rows = make_rows(n=300)
+    mixed = sorted(rows, key=lambda row: float(row[2]))  # a file sorted by t_sec: three recordings take turns
+    write(tmp_path / "DogMoveData.csv", mixed)
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "ParquetFile", None)  # so is a file opened again, to copy what it has
+        result = import_dogs(tmp_path, tmp_path / "out")
+    check(Dataset.open(tmp_path / "out"), rows, "dogs7")
+    write(tmp_path / "DogMoveData.csv", rows)
+    in_order = import_dogs(tmp_path, tmp_path / "in_order")
+    assert (result.labels, result.figures) == (in_order.labels, in_order.figures)
+
+
+def test_a_clock_that_changes_its_rate_is_refused(tmp_path):
+    rows = make_rows(((16, 1),), n=9000)
+    times = np.r_[np.arange(6000) / 100, 60 + np.arange(3000) / 50].round(2)
+    write(tmp_path / "DogMoveData.csv", [[*r[:2], f"{t:g}", *r[3:]] for t, r in zip(times, rows, strict=True)])
+    with pytest.raises(
+        DataError, match=r"E-DATA-007: recording dog16_1 has 100 samples per second, but 50 in 25% of it"
+    ):
+        import_dogs(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("rows_before_the_gap", [1, 2, 3])
+def test_the_rate_is_judged_by_the_whole_recording(tmp_path, monkeypatch, rows_before_the_gap):
+    monkeypatch.setattr(tables, "_BLOCK_BYTES", 400)  # two rows
+    rows = make_rows(((16, 1),), n=60)
+    for i, row in enumerate(rows):
+        row[2] = f"{i / 100 + (7 if i >= rows_before_the_gap else 0):g}"
+    write(tmp_path / "DogMoveData.csv", rows)
+    result = import_dogs(tmp_path, tmp_path / "out")
+    assert "recording dog16_1 has 1 gap of its clock, the longest 7.01 s, left as gaps" in result.notes
+    check(Dataset.open(tmp_path / "out"), rows, "dogs7")
+
+
+@pytest.mark.parametrize("source", ["a/b/set/DogMoveData.csv", "a/b/set", "a/b", "a"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_folder_around_and_a_packed_file(tmp_path, source, packed):
+    rows = make_rows(n=20)
+    path = write(tmp_path / "a" / "b" / "set" / "DogMoveData.csv", rows)
+    path.with_name("DogInfo.csv").write_text(INFO)
+    if packed:
+        path.with_name("DogMoveData.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+        source = source.replace(".csv", ".csv.gz")
+    told = []
+    result = import_dogs(tmp_path / source, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    check(Dataset.open(tmp_path / "out"), rows, "dogs7")
+    assert result.n_files == 2
+    assert told
+    assert all(0 <= done <= total for done, total in told)
+
+
+@pytest.mark.parametrize("block", [1 << 20, 5_000])
+def test_lines_are_counted_with_blank_ones(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(tables, "_BLOCK_BYTES", block)
+    path = write(tmp_path / "DogMoveData.csv", make_rows())
+    lines = path.read_text().splitlines()
+    change(200, 5, "abc")(lines)
+    path.write_text("\n".join([*lines[:40], "", "", *lines[40:160], "", *lines[160:]]) + "\n")
+    with pytest.raises(DataError, match=r"column ABack_z is 'abc' in line 204 of DogMoveData.csv"):
+        import_dogs(path, tmp_path / "out")
+    path.write_text("\n".join(line for i, line in enumerate(lines) if i != 200) + "\n")
+    path.with_name("DogInfo.csv").write_text(INFO + "\r\n\r\n16,again,1,1,1,1")
+    with pytest.raises(DataError, match=r"line 5 of .*DogInfo.csv"):
+        import_dogs(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda t: t.replace(",", ";").encode(), "its header is one column with delimiter ','"),
+        (lambda t: t.replace("Walking", "Geh\xe4n").encode("latin-1"), "has byte 0xe4, which is not UTF-8 text"),
+        (lambda t: t.encode("utf-16"), "is UTF-16 text by its first two bytes"),
+    ],
+)
+def test_what_is_advised_needs_no_mapping(tmp_path, spoil, told):
+    path = write(tmp_path / "DogMoveData.csv", make_rows())
+    path.write_bytes(spoil(path.read_text()))
+    with pytest.raises(DataError) as error:
+        import_dogs(path, tmp_path / "out")
+    what, _, advice = str(error.value).partition(told)
+    assert what.startswith("E-DATA-016: ")
+    assert advice.endswith(
+        "; take DogMoveData.csv as it was published (UTF-8, commas, decimal points), or import the table as csv with "
+        "--map"
+    )
+    assert "in the mapping" not in advice
+
+
 def test_gaps_missing_values_and_a_missing_sensor(tmp_path):
     rows = make_rows(((16, 1),), n=50)
     for i, row in enumerate(rows):
@@ -164,7 +258,7 @@ def test_gaps_missing_values_and_a_missing_sensor(tmp_path):
     assert np.isnan(recording.samples[:, 1]).all()
     assert np.argwhere(np.isnan(recording.samples[:, 0])).tolist() == [[0, 7]]
     assert any("sensor neck of recording dog16_1 has no value" in note for note in result.notes)
-    assert any("recording dog16_1 has 1 gaps of its clock" in note for note in result.notes)
+    assert any("recording dog16_1 has 1 gap of its clock, the longest 0.51 s" in note for note in result.notes)
 
 
 INFO = "DogID,Breed,Weight,Age months,Gender,NeuteringStatus\r\n16,Crossbreed,13,20,1,0\r\n"
@@ -179,6 +273,10 @@ def test_dog_info_becomes_columns_of_the_recordings(tmp_path):
     assert told.items() <= data.row("dog16_2").meta.items()
     assert data.row("dog18_2").meta["breed"] == ""
     assert "DogInfo.csv has no row for dog18" in result.notes
+    (tmp_path / "DogInfo.csv").write_text("DogID,Label,DogID \n016,Walking,x\n")
+    import_dogs(tmp_path, tmp_path / "names")
+    assert Dataset.open(tmp_path / "names").row("dog16_1").meta["dog_id"] == "x"
+    check(Dataset.open(tmp_path / "names"), make_rows(n=10), "dogs7")
     for text in (INFO.replace("DogID", "Dog"), INFO + "16,again,1,1,1,1", INFO + "17,short"):
         (tmp_path / "DogInfo.csv").write_text(text)
         with pytest.raises(DataError, match=r"E-DATA-016: .*DogInfo.csv"):
@@ -253,7 +351,10 @@ def without_column(lines):
         (change(200, 0, ""), "column DogID is empty in line 201 of DogMoveData.csv"),
         (change(200, 0, "rex"), "column DogID is 'rex' in line 201 of DogMoveData.csv, expected a whole number"),
         (change(200, 2, ""), "column t_sec is empty in line 201 of DogMoveData.csv"),
-        (change(200, 2, "1.5"), "t_sec goes from 1.98 to 1.5 in line 201 of DogMoveData.csv, expected increasing times within"),
+        (
+            change(200, 2, "1.5"),
+            "t_sec goes from 1.98 to 1.5 in line 201 of DogMoveData.csv, expected increasing times within",
+        ),
         (change(200, 2, "nan"), "column t_sec is empty in line 201 of DogMoveData.csv"),
         (change(200, 2, "inf"), "column t_sec is inf in line 201 of DogMoveData.csv, expected a time"),
         (change(200, 7, "1e39"), "column ANeck_y is 1e+39 in line 201 of DogMoveData.csv, expected a number within"),
@@ -280,21 +381,25 @@ def test_files_that_cannot_be(tmp_path, monkeypatch, spoil, told, block):
 def test_a_clock_that_starts_anew_within_a_test(tmp_path):
     rows = make_rows(((16, 1), (16, 1)), n=30)
     write(tmp_path / "DogMoveData.csv", rows)
-    with pytest.raises(DataError, match=r"t_sec goes from 0.29 to 0 in line 32 .* give each test its TestNum"):
+    with pytest.raises(
+        DataError, match=r"t_sec goes from 0.29 to 0 in line 32 .*; sort the rows by DogID, TestNum and t_sec, and give"
+    ):
         import_dogs(tmp_path, tmp_path / "out")
 
 
 def test_another_rate_and_channels_without_values(tmp_path):
     rows = make_rows(((16, 1),), n=30)
     write(tmp_path / "DogMoveData.csv", [[*r[:2], f"{i / 50:g}", *r[3:]] for i, r in enumerate(rows)])
-    with pytest.raises(DataError, match=r"E-DATA-007: recording dog16_1 of DogMoveData.csv has 50 samples per second"):
+    with pytest.raises(
+        DataError, match=r"E-DATA-007: recording dog16_1 has 50 samples per second .* expected 100 Hz; take Dog"
+    ):
         import_dogs(tmp_path, tmp_path / "out")
     write(tmp_path / "DogMoveData.csv", [[*r[:4], "", *r[5:]] for r in rows])
-    with pytest.raises(DataError, match="E-DATA-009: column ABack_y has no value in recording dog16_1"):
+    with pytest.raises(DataError, match=r"E-DATA-009: column ABack_y \(back/acc_y\) has no value in recording dog16_1"):
         import_dogs(tmp_path, tmp_path / "out")
     write(tmp_path / "DogMoveData.csv", [[*r[:3], *[""] * 12, *r[15:]] for r in rows])
     with pytest.raises(
-        DataError, match=r"E-DATA-009: recording dog16_1 of DogMoveData.csv has no value in any channel"
+        DataError, match=r"E-DATA-009: recording dog16_1 has no value in any channel; leave its rows out"
     ):
         import_dogs(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -308,7 +413,10 @@ def test_a_text_column_of_free_text(tmp_path):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(DataError, match=r"cannot open .*DogMoveData.csv \(No such file"):
+    with pytest.raises(DataError, match=r"has no DogMoveData.csv\* in it, expected DogMoveData.csv"):
+        import_dogs(tmp_path, tmp_path / "out")
+    (tmp_path / "DogMoveData.csv.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"holds DogMoveData.csv.zip, expected DogMoveData.csv .* unpack it"):
         import_dogs(tmp_path, tmp_path / "out")
     (tmp_path / "DogMoveData.csv").write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match="a ZIP archive"):

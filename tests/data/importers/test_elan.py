@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conv2d.data import Dataset
-from conv2d.data.importers.annotations.elan import import_elan, read_eaf, read_tab_export
+from conv2d.data.importers.annotations.elan import import_elan, read_eaf
+from conv2d.data.importers.annotations.elan_text import read_tab_export
 from conv2d.errors import ConfigError, DataError
 
 
@@ -108,6 +109,92 @@ def test_text_exports_without_titles(tmp_path):
     assert [(a.lane, a.start_s, a.stop_s, a.label) for a in found] == [
         ("posture", 1, 3.5, "walk"), ("gaze", 3600, 3601.25, "left"),
     ]  # fmt: skip
+
+
+ROW = "posture\trex\t00:00:01.000\t00:00:03.500\t00:00:02.500"
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        ("{}\twalk\tv.eaf\n{}\tsit\tv.eaf", ["walk", "sit"]),  # the export's column of file names
+        ("{}\t2.500\t2500\twalk\n{}\t2.500\t2500\t12\n", ["walk", "12"]),
+        ("{}\twalk\t\t\n{}\tsit", ["walk", "sit"]),
+        ("{}\t\n{}\n{}\tsit", ["sit"]),  # two without text, one of them stripped of its tab
+        ("{}\t7\n", ["7"]),
+    ],
+)
+def test_the_label_of_a_line_without_titles(tmp_path, rows, labels):
+    found = read_tab_export(write(tmp_path, rows.replace("{}", ROW), "walk1.txt"))
+    assert [a.label for a in found.annotations] == labels
+    assert ("walk1.txt names 'v.eaf' behind each annotation, which was left out" in found.notes) == ("v.eaf" in rows)
+    told = "annotations of walk1.txt without text, left out: 2"
+    assert (told in found.notes) == (rows.count("{}") == 3)
+
+
+MERGED = {
+    "without titles": "{}\twalk\tC:\\a.eaf\n{}\tsit\tC:\\b.eaf\n".replace("{}", ROW),
+    "a column": "Begin Time - msec\tEnd Time - msec\tt\tFile\n1\t5\twalk\ta.eaf\n2\t3\tsit\tb.eaf",
+    "lines between": '"#file:///a.eaf"\n{}\twalk\n"#file:///b.eaf"\n{}\tsit'.replace("{}", ROW),
+}
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_an_export_of_several_files_is_refused(tmp_path, walks, told, name):
+    text = told(import_elan, write(tmp_path, MERGED[name], "walk1.txt"), {"tier": "t"}, data=walks, error=DataError)
+    assert "walk1.txt is an export of 2 files" in text
+
+
+def test_a_column_of_one_file_is_no_tier(tmp_path, walks):
+    text = "Begin Time - msec\tEnd Time - msec\tt\tFile\n0\t5000\twalk\ta.eaf\n5000\t6000\tsit\ta.eaf"
+    assert label(tmp_path, text, walks, name="walk1.txt")[0].labels == {"sit": 50, "walk": 250}
+
+
+def test_files_of_a_folder(makers, tmp_path, walks, told):
+    folder = tmp_path / "elan"
+    folder.mkdir()
+    write(folder, makers.eaf({"t": [(0, 1000, "a")]}))
+    write(folder, "How we annotated.", "readme.txt")
+    text = told(import_elan, folder, data=walks)
+    assert "line 1 of readme.txt" in text
+    assert "choose the files of a folder with files in the mapping" in text
+    assert import_elan(folder, tmp_path / "out", {"files": "*.eaf"}, data=walks).n_files == 1
+    text = told(import_elan, folder, {"files": "*.EAFF"}, data=walks)
+    assert "has no file *.EAFF" in text
+
+
+def test_names_that_no_annotation_has_are_told(makers, tmp_path, walks):
+    path = write(tmp_path, makers.eaf({"t": [(0, 1000, "walk"), (1000, 2000, "sit"), (2000, 3000, "out")]}))
+    mapping = {
+        "map": {"wlak": "walking", "sit": "sitting"}, "null": ["ouut", "out"], "priority": ["sit", "walk"],
+        "classes": ["walk", "sitting", "runing", "other"], "unlabelled": "other",
+    }  # fmt: skip
+    assert import_elan(path, tmp_path / "out", mapping, data=walks).notes[:4] == (
+        "no annotation is called 'wlak', which map or null of the mapping names (did you mean 'walk'?)",
+        "no annotation is called 'ouut', which map or null of the mapping names (did you mean 'out'?)",
+        "no annotation is called 'sit', which priority of the mapping names (did you mean 'sitting'?)",
+        "no annotation is called 'runing', which classes of the mapping names",
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["map: {walk: no}", "map: {walk: 2024-05-01}", "recordings: {walk1: yes}", "null: [walk, no]", "tier: on"]
+)
+def test_words_that_yaml_takes_for_something_else(makers, tmp_path, walks, told, line):
+    mapping = tmp_path / "map.yaml"
+    mapping.write_text(line)
+    path = write(tmp_path, makers.eaf({"no": [(0, 1000, "walk")]}))
+    text = told(import_elan, path, mapping, data=walks, error=ConfigError)
+    assert text.startswith("E-DATA-019: ")
+    assert text.endswith("put it in quotes")
+
+
+def test_keys_that_yaml_takes_for_something_else(makers, tmp_path, walks):
+    mapping = tmp_path / "map.yaml"
+    mapping.write_text("map: {no: 'yes', 1: one, null: nothing}\noffset_s: {on: 0.0}\nrecordings: {on: walk1}")
+    text = makers.eaf({"t": [(0, 1000, "no"), (1000, 2000, "1"), (2000, 4000, "null")]})
+    result = import_elan(write(tmp_path, text, "on.eaf"), tmp_path / "out", mapping, data=walks)
+    assert result.labels == {"nothing": 100, "one": 50, "yes": 50}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conv2d.data import Dataset
-from conv2d.data.importers.device_files import GRAVITY
 from conv2d.data.importers.geneactiv import GeneactivFile, import_geneactiv
+from conv2d.data.units import GRAVITY
 from conv2d.errors import DataError
 
 pytest.importorskip("actfast", reason="the extra devices is not installed")

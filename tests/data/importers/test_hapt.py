@@ -73,6 +73,30 @@ def test_without_the_files_beside_it(tmp_path):
     assert any("no column split" in note for note in result.notes)
 
 
+@pytest.mark.parametrize(("there", "absent"), [("train", "Test/subject_id_test"), ("test", "Train/subject_id_train")])
+def test_half_of_the_split_is_none(tmp_path, there, absent):
+    write_hapt(tmp_path / "set")
+    write_split(tmp_path / "set", **{there: [1]})
+    result = import_hapt(tmp_path / "set", tmp_path / "out")
+    assert "split" not in Dataset.open(tmp_path / "out").table[0].meta
+    assert f"without {absent}.txt there is no column split" in result.notes
+
+
+def test_a_part_of_the_set_and_its_other_publication_are_told(tmp_path):
+    lengths = {(number, (number + 1) // 2): (2, 2) for number in range(1, 62)}
+    write_hapt(tmp_path / "set", lengths, [f"{number} {user} 5 1 2" for number, user in lengths])
+    write_split(tmp_path / "set", train=[1], test=[2])
+    same = "same people and recordings as uci_har: never train on one and test on the other"
+    result = import_hapt(tmp_path / "set", tmp_path / "out")
+    assert [n for n in result.notes if "no row is labelled" not in n] == [same]
+    assert same in Dataset.open(tmp_path / "out").meta.notes
+    (tmp_path / "set" / "RawData" / "acc_exp61_user31.txt").unlink()
+    (tmp_path / "set" / "RawData" / "gyro_exp61_user31.txt").unlink()
+    labels = tmp_path / "set" / "RawData" / "labels.txt"
+    labels.write_text("\n".join(labels.read_text().splitlines()[:-1]))
+    assert "60 of the 61 published experiments are there" in import_hapt(tmp_path / "set", tmp_path / "part").notes
+
+
 def test_names_of_activities_are_read(tmp_path):
     write_hapt(tmp_path / "set", labels=["1 1 2 1 3"])
     (tmp_path / "set" / "activity_labels.txt").write_text("1 REST\n2 MOVE\n")
@@ -202,7 +226,7 @@ def test_real_recordings_written_raw_and_imported_are_the_same(tmp_path, shared_
             if r.labels[start] >= 0:
                 labels.append(f"{number} {user} {r.labels[start] + 1} {start + 1} {end}")
     (raw / "labels.txt").write_text("\n".join(labels))
-    write_split(raw.parent, train=sorted({int(r.subject[1:]) for r in chosen}))
+    write_split(raw.parent, train=sorted({int(r.subject[1:]) for r in chosen}), test=[31])
     import_hapt(tmp_path, tmp_path / "out")
 
     data = Dataset.open(tmp_path / "out")

@@ -69,6 +69,27 @@ def test_limbs_load_as_they_are_and_all_must_be_selected_from(tmp_path):
     np.testing.assert_array_equal(everything.load("subject01", sensors=["ankle", "arm"]).samples, limbs.samples)
 
 
+def test_a_channel_without_values_is_refused_where_it_was_measured(tmp_path):
+    text = (LINE + "\n").split()
+    text[6] = "NaN"  # the ankle's acc_y
+    (tmp_path / "mHealth_subject1.log").write_text("\t".join(text) + "\n")
+    for preset in ("acc", "limbs", "all"):
+        with pytest.raises(DataError, match="E-DATA-009: channel acc_y of sensor ankle in recording subject01 has no"):
+            import_mhealth(tmp_path, tmp_path / "out", preset=preset)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_part_of_the_set_is_told(tmp_path):
+    for number in range(1, 10):
+        write(tmp_path, number, make_rows([*range(13)]))
+    notes = import_mhealth(tmp_path, tmp_path / "a").notes
+    assert notes[0] == "9 of the 10 published subjects are there"
+    write(tmp_path, 10, make_rows([*range(13)]))
+    assert not any("published" in note for note in import_mhealth(tmp_path, tmp_path / "b").notes)
+    write(tmp_path, 11, make_rows([*range(13)]))
+    assert import_mhealth(tmp_path, tmp_path / "c").notes[0] == "11 subjects are there, 10 were published"
+
+
 @pytest.mark.parametrize(("largest", "told"), [(3.5, "the unit is probably another one"), (300.0, "a leg can reach")])
 def test_the_doubtful_unit_is_told_with_its_figure(tmp_path, largest, told):
     rows = make_rows([1] * 4) / 10

@@ -68,7 +68,13 @@ def test_a_mark_of_utf8_is_no_number(tmp_path):
         ("1 2 inf", r"value 3 in line {n} of a.txt is inf, expected a number within float32"),
         ("1 -1e39 3", r"value 2 in line {n} of a.txt is -1e+39, expected a number within float32"),
         ("1 2 \0", r"value 3 in line {n} of a.txt is '\x00', expected a number"),
-        ("1,2,3", r"line {n} of a.txt has 1 values, expected 3 numbers"),
+        (
+            "1,2,3",
+            r"line {n} of a.txt has 1 values, expected 3 numbers between blanks; its values stand between commas",
+        ),
+        ("1; 2; 3", r"value 1 in line {n} of a.txt is '1;', expected a number"),
+        ("1;2;3", r"expected 3 numbers between blanks; its values stand between semicolons"),
+        ("1,2", r"line {n} of a.txt has 1 values, expected 3 numbers between blanks; copy the file again"),
         ('1 "2" 3', r"""value 2 in line {n} of a.txt is '"2"', expected a number"""),
     ],
 )
@@ -88,6 +94,8 @@ def test_a_fault_is_told_with_its_line(tmp_path, monkeypatch, good, line, told):
         (b"PK\x03\x04rest", "a ZIP archive"),
         (b"<!DOCTYPE html><html>", "a web page"),
         (bytes(5000), "begins with 4096 zero bytes"),
+        ("1 2 3\n".encode("utf-16"), "is UTF-16 text by its first two bytes; copy the published file again, or save"),
+        ("1 2 3\n4 5 6\n".encode("utf-16-le"), "has a zero byte in every second place, as UTF-16 text; copy the pub"),
         (b"7" * 20_000_000, "has a line of more than 1 MB"),
     ],
 )

@@ -87,7 +87,7 @@ def test_samples_across_blocks_with_lost_sensors_and_gaps(tmp_path, monkeypatch)
     )
     np.testing.assert_allclose(recording.time_s, rows[:, 0] - rows[0, 0], atol=1e-12)
     assert any("hand 10 %" in note and "chest" not in note for note in result.notes)
-    assert any("has 1 gaps of its clock, the longest 0.51 s" in note for note in result.notes)
+    assert any("has 1 gap of its clock, the longest 0.51 s" in note for note in result.notes)
 
 
 def spoiled(row, column, text):
@@ -145,6 +145,44 @@ def test_another_rate_and_a_recording_without_values(tmp_path):
     with pytest.raises(DataError, match="E-DATA-009: recording protocol_subject101 has no value in any channel"):
         import_pamap2(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_clock_that_changes_its_rate_is_refused(tmp_path):
+    rows = make_rows([1] * 7000)
+    rows[:, 0] = np.r_[np.arange(4000) / 100, 40 + np.arange(3000) / 50].round(2)
+    write(tmp_path / "Protocol" / "subject101.dat", rows)
+    with pytest.raises(
+        DataError, match=r"E-DATA-007: recording protocol_subject101 has 100 samples per second, but 50"
+    ):
+        import_pamap2(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_channel_without_values_is_refused_and_a_sensor_without_is_not(tmp_path):
+    rows = make_rows([1] * 6)
+    rows[:, 28] = np.nan  # the chest's gyr_y
+    write(tmp_path / "Protocol" / "subject101.dat", rows)
+    with pytest.raises(DataError, match="E-DATA-009: channel gyr_y of sensor chest in recording protocol_subject101"):
+        import_pamap2(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    rows[:, 20:37] = np.nan
+    write(tmp_path / "Protocol" / "subject101.dat", rows)
+    notes = import_pamap2(tmp_path, tmp_path / "out").notes
+    assert "sensor chest of recording protocol_subject101 has no value" in notes
+    assert np.isnan(Dataset.open(tmp_path / "out").load("protocol_subject101").samples[:, 1]).all()
+
+
+def test_a_part_of_the_set_is_told(tmp_path):
+    for number in range(101, 109):
+        write(tmp_path / "Protocol" / f"subject{number}.dat", make_rows([1] * 3))
+    write(tmp_path / "Optional" / "subject101.dat", make_rows([9] * 3))
+    notes = import_pamap2(tmp_path, tmp_path / "a").notes
+    assert [n for n in notes if "published" in n] == ["8 of the 9 published subjects of Protocol are there"]
+    write(tmp_path / "Protocol" / "subject109.dat", make_rows([1] * 3))
+    assert import_pamap2(tmp_path, tmp_path / "b").notes == ()
+    notes = import_pamap2(tmp_path, tmp_path / "c", preset="all").notes
+    assert notes == ("1 of the 5 published subjects of Optional are there",)
+    assert Dataset.open(tmp_path / "c").meta.notes == notes
 
 
 def test_preset_all_wants_the_second_folder(tmp_path):

@@ -124,7 +124,7 @@ def test_notes_of_a_table(tmp_path):
         "label": {"column": "what", "map": {"walk": "walking"}},
     }  # fmt: skip
     notes = import_dataset("csv", tmp_path, tmp_path / "out", mapping).notes
-    assert any("50 Hz are the median step of t" in note for note in notes)
+    assert any("the mapping gives no rate_hz; 50 Hz are" in note for note in notes)
     assert any("no row is labelled walking, which the mapping names" in note for note in notes)
     assert Dataset.open(tmp_path / "out").meta.notes == notes
     del mapping["label"]

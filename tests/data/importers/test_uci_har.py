@@ -61,6 +61,10 @@ def test_signals_come_out_as_they_were_before_they_were_cut(folder, tmp_path):
     assert result.n_rows == sum(signal.shape[1] for _, _, signal in TRAIN + TEST)
     assert result.notes[0].startswith("12 windows were joined into 5 recordings of one activity each; 1 windows")
     assert data.meta.units["acc"] == "g, gravity included"
+    assert "same people and recordings as hapt: never train on one and test on the other" in result.notes
+    assert "3 of the 30 published subjects are there" in result.notes
+    assert "12 of the 10299 published windows are there" in result.notes
+    assert set(result.notes) == set(data.meta.notes)
 
 
 def test_one_label_or_subject_ends_a_stretch_though_the_signal_goes_on(tmp_path):

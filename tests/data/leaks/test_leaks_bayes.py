@@ -136,10 +136,47 @@ def test_blocks_of_labellings_change_nothing(monkeypatch):
     whole = tally(labels, code, 4, group, 3, 3)
     inputs = [([Factor("a", code, 4)], np.zeros((7, 3), np.int64))]
     together = reach_together(inputs, labels, group, 3, 3).hits
+    moved = Factor("b", rng.integers(0, 4, (7, 3)), 4)
+    of_subjects = tally(labels, moved.code, 4, group, 3, 3)
+    both = [*inputs, ([moved], np.zeros((7, 3), np.int64))]
+    together_moved = reach_together(both, labels, group, 3, 3).hits
     monkeypatch.setattr("conv2d.data.leaks.bayes._CELLS_AT_ONCE", 1)
+    np.testing.assert_array_equal(tally(labels, moved.code, 4, group, 3, 3), of_subjects)
+    np.testing.assert_array_equal(reach_together(both, labels, group, 3, 3).hits, together_moved)
     np.testing.assert_array_equal(tally(labels, code, 4, group, 3, 3), whole)
     inputs = [([Factor("a", code, 4)], np.zeros((7, 3), np.int64))]
     np.testing.assert_array_equal(reach_together(inputs, labels, group, 3, 3).hits, together)
+
+
+def test_a_value_of_a_subject_may_be_another_in_each_labelling():
+    rng = np.random.default_rng(4)
+    group, label = np.sort(rng.integers(0, 5, 80)), rng.integers(0, 3, 80)
+    codes = [rng.integers(0, n, (6, 5)) for n in (2, 4)]
+    labels = np.broadcast_to(label, (6, 80))
+    moved = [Factor("a", codes[0], 2), Factor("b", codes[1], 4)]
+    whole = reach(moved, labels, group, 5, 3)
+    together = reach_together([(moved, whole.chosen), ([moved[0]], np.zeros((6, 5), np.int64))], labels, group, 5, 3)
+    for d in range(6):
+        spread = [Factor(factor.name, factor.code[d][group], factor.n_values) for factor in moved]
+        one = reach(spread, label[None], group, 5, 3)
+        np.testing.assert_array_equal(one.hits[0], whole.hits[d])
+        np.testing.assert_array_equal(one.chosen[0], whole.chosen[d])
+        inputs = [(spread, one.chosen), ([spread[0]], np.zeros((1, 5), np.int64))]
+        np.testing.assert_array_equal(reach_together(inputs, label[None], group, 5, 3).hits[0], together.hits[d])
+
+
+def test_the_parts_of_subjects_make_up_the_whole():
+    rng = np.random.default_rng(5)
+    group, label = np.repeat(np.arange(4), [5, 10, 40, 25]), rng.integers(0, 4, 80)
+    label[label == 3] = 2  # a class that does not occur
+    got = reach([Factor("a", rng.integers(0, 3, 80), 3)], label[None], group, 4, 4)
+    weight = 1 / np.bincount(label, minlength=4)[label]
+    share = np.bincount(group, weight) / weight.sum()
+    assert got.weighted_by_subject[0] @ share == pytest.approx(got.pooled[0])
+    # One prediction a subject: its balanced accuracy is 1 / K of its own classes, its part in the whole is not.
+    own = reach([Factor("who", group % 2, 2)], label[None], group, 4, 4)
+    assert own.by_subject[0] == pytest.approx(1 / 3)
+    assert len(np.unique(own.weighted_by_subject[0].round(6))) == 4
 
 
 def test_a_class_that_training_lacks_is_never_predicted():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conv2d.data.leaks.chance import drawn_labels, holm, p_value
+from conv2d.data.leaks.chance import drawn_labels, exchanged_subjects, holm, p_value
 
 
 def test_the_first_row_is_the_truth_and_a_seed_gives_the_same_draws(random_table):
@@ -69,6 +69,14 @@ def test_between_subjects_whole_sequences_move(table_of):
         labels = [set(row[table.recording == r].tolist()) for r in range(6)]
         assert all(len(found) == 1 for found in labels)
         assert sorted(found.pop() for found in labels) == [0, 0, 1, 1, 2, 2]
+
+
+def test_properties_of_subjects_are_exchanged_whole():
+    orders = exchanged_subjects(5, 300, 1)
+    assert orders[0].tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(np.sort(orders, axis=1), np.tile(np.arange(5), (301, 1)))
+    assert len(np.unique(orders, axis=0)) > 90  # of 120
+    np.testing.assert_array_equal(orders, exchanged_subjects(5, 300, 1))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))

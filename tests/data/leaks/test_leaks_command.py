@@ -44,7 +44,7 @@ def test_a_person_is_told_what_leaks_and_what_it_means(scripted, capsys):
 
 
 def test_a_machine_gets_one_object(scripted, capsys):
-    code, out, err = run(capsys, scripted, "--json", "--seed", 3, "--draws", 200)
+    code, out, err = run(capsys, scripted, "--json", "--seed", 3, "--draws", 399)
     assert (code, err) == (0, "")
     told = json.loads(out, parse_constant=pytest.fail)
     assert "position" in told["leaks"]
@@ -53,8 +53,8 @@ def test_a_machine_gets_one_object(scripted, capsys):
     assert position["balanced_accuracy"] > position["chance"]["q95"] > position["chance"]["mean"]
     assert set(position["by_subject"]) == set(told["subjects"])
     assert told["provenance"]["data_sha256"] == Dataset.open(scripted).sha256()
-    assert told["draws"] == 200
-    assert run(capsys, scripted, "--json", "--seed", 3, "--draws", 200)[1] == out
+    assert told["draws"] == 399
+    assert run(capsys, scripted, "--json", "--seed", 3, "--draws", 399)[1] == out
 
 
 def test_files_hold_the_same_and_appear_whole(scripted, tmp_path, capsys):
@@ -81,6 +81,16 @@ def test_a_leak_can_be_an_error(scripted, simulated_dataset, capsys):
     assert code == 4
     assert "leaks label by position" in err
     assert run(capsys, simulated_dataset.path, "--require")[0] == 0
+
+
+def test_a_leak_that_cannot_be_measured_is_no_pass(simulated_dataset, capsys):
+    code, out, err = run(capsys, simulated_dataset.path, "--target", "subject", "--require")
+    assert code == 5
+    assert "none of the inputs that could leak was measured" in err
+    assert "expected one at least" in err
+    # One sentence for all of them, not one each.
+    assert out.count("every class of subject is of one subject only") == 1
+    assert "NOT_MEASURED: all inputs: every class of subject" in out
 
 
 def test_a_model_is_held_against_the_inputs(scripted, tmp_path, capsys):

@@ -145,7 +145,7 @@ def test_one_class_one_subject_and_too_many_values_are_refused(tmp_path):
     data = write(tmp_path / "many", many, "many")
     with pytest.raises(DataError, match="E-DATA-023: column place has 51 different values, expected at most 50"):
         measure_leaks(data, "place")
-    with pytest.raises(UsageError, match="got 50 draws, expected 200 or more"):
+    with pytest.raises(UsageError, match="got 50 draws, expected 399 or more"):
         measure_leaks(data, draws=50)
 
 

@@ -20,6 +20,9 @@ GAP_SHARE = 0.01
 JITTER_SAMPLES = 0.5
 """Samples; beyond, the neighbour would be the nearer one."""
 
+JITTER_S = 10.0
+"""Seconds; within so long a clock runs evenly, whatever temperature makes of it over hours."""
+
 GRID_SD = 1e-6
 """Samples; steps more even than this come from a computed grid and say nothing of the clock."""
 
@@ -79,7 +82,9 @@ class Timing:
             grain = 4 * float(np.spacing(np.abs(time[np.isfinite(time)]).max())) * rate
             row["made_grid"] = bool(np.std(steps[usual] * rate) < max(GRID_SD, grain))
             if not row["made_grid"] and known.all() and not row["backward_steps"]:
-                row["jitter_samples"] = _jitter(time, gap | clock, rate)
+                uneven = _unevenness(time, gap | clock, rate)
+                if uneven is not None:
+                    row["jitter_samples"], row["wander_samples"] = uneven
 
     def findings(self) -> Iterator[Finding]:
         """What the clocks say."""
@@ -193,6 +198,22 @@ class Timing:
                 {"p99_samples": wide, "threshold": JITTER_SAMPLES}, tuple(wide),
             )  # fmt: skip
 
+        wander = {
+            name: self.rows[name]["wander_samples"]
+            for name in known
+            if name not in wide and self.rows[name]["wander_samples"] > JITTER_SAMPLES
+        }
+        if wander:
+            worst = max(wander, key=lambda name: wander[name])
+            yield Finding(
+                "jitter", "note",
+                f"the clock of {counted(len(wander), 'recording')} wanders, by up to {wander[worst]:.2g} samples from "
+                f"an even grid in {worst}, though samples lie evenly within {JITTER_S:g} s",
+                "windows are sound; rows do not tell the time over hours, the column time_s does",
+                "go by time_s where recordings are compared with others",
+                {"p99_samples": wander, "threshold": JITTER_SAMPLES}, tuple(wander),
+            )  # fmt: skip
+
     def _overlap(self) -> Iterator[Finding]:
         if not self._spans:
             yield not_applicable("overlap_in_time", "recordings.csv has no column start with a date")
@@ -221,16 +242,29 @@ class Timing:
             )  # fmt: skip
 
 
-def _jitter(time: NDArray[np.float64], breaks: NDArray[np.bool_], rate: float) -> float | None:
-    """99 % quantile of the distance from an even grid, in samples, over the stretches between breaks."""
+def _unevenness(time: NDArray[np.float64], breaks: NDArray[np.bool_], rate: float) -> tuple[float, float] | None:
+    """99 % quantile of the distance from an even grid, in samples: within `JITTER_S`, and over whole stretches."""
     edges = np.concatenate([[0], np.flatnonzero(breaks) + 1, [len(time)]])
     order = np.argsort(-np.diff(edges), kind="stable")[:_PIECES]
-    distances = []
+    window = max(round(JITTER_S * rate), 10)
+    near, far = [], []
     for piece in order:
         part = time[edges[piece] : edges[piece + 1]]
         if len(part) < 10:
             continue
-        index = np.arange(len(part)) - (len(part) - 1) / 2
-        slope = float(index @ (part - part.mean()) / (index @ index))
-        distances.append(np.abs(part - part.mean() - slope * index) * rate)
-    return float(np.quantile(np.concatenate(distances), 0.99)) if distances else None
+        far.append(_off_line(part[None]).ravel())
+        whole = len(part) // window * window
+        near.append(_off_line(part[:whole].reshape(-1, window)).ravel() if whole else far[-1])
+    if not near:
+        return None
+    jitter, wander = (float(np.quantile(np.abs(np.concatenate(d)), 0.99)) * rate for d in (near, far))
+    return jitter, wander
+
+
+def _off_line(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of the times (B, n) in each row from the straight line through them, in seconds."""
+    index = np.arange(times.shape[1]) - (times.shape[1] - 1) / 2
+    centred = times - times.mean(axis=1, keepdims=True)
+    slope = centred @ index / (index @ index)
+    off: NDArray[np.float64] = centred - slope[:, None] * index
+    return off

@@ -27,7 +27,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -35,10 +35,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.data.importers.device_files import ACC, GRAVITY, Chunk, import_device_files
+from conv2d.data.importers.device_files import ACC, Chunk, import_device_files
 from conv2d.data.importers.gt3x_records import Record, read_records
+from conv2d.data.importers.registry import FORMATS
 from conv2d.data.importers.result import ImportResult
 from conv2d.data.meta import one_line
+from conv2d.data.units import GRAVITY
 from conv2d.errors import DataError
 
 _ACTIVITY, _METADATA, _PARAMETERS, _SENSOR_DATA, _ACTIVITY2 = 0, 6, 21, 25, 26
@@ -80,7 +82,13 @@ def import_gt3x(
     (3, 30.0)
     """
     return import_device_files(
-        source, out, mapping, open_reader=Gt3xFile, maker="actigraph", suffixes=(".gt3x",), progress=progress
+        source,
+        out,
+        mapping,
+        open_reader=Gt3xFile,
+        maker="actigraph",
+        patterns=FORMATS["gt3x"].patterns,
+        progress=progress,
     )
 
 
@@ -133,7 +141,9 @@ class Gt3xFile:
         """Samples in the order of the file."""
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(self._log) as log:
-                yield from self._old_chunks(log) if self._log == "activity.bin" else self._chunks(log)
+                size = max(1, archive.getinfo(self._log).file_size)
+                for chunk in self._old_chunks(log) if self._log == "activity.bin" else self._chunks(log):
+                    yield replace(chunk, share=min(1.0, log.tell() / size))
         except _DAMAGED as error:
             if isinstance(error, DataError):
                 raise

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.data.importers.clock import STEPS_KEPT, Clock, common_rate, increasing
 from conv2d.data.importers.mapping import TIME_UNITS, TableMapping
 from conv2d.data.importers.tables import Piece
+from conv2d.data.importers.time_check import STEPS_KEPT, TimeCheck, common_rate, increasing
 from conv2d.data.meta import clipped, in_words
 from conv2d.data.writer import DatasetWriter
 from conv2d.errors import DataError
@@ -44,7 +44,7 @@ class Assembled:
     subject: str
     meta: Mapping[str, str]
     n_rows: int = 0
-    clock: Clock = field(default_factory=Clock)
+    clock: TimeCheck = field(default_factory=TimeCheck)
     has_data: NDArray[np.bool_] | None = None  # per column of the data set
     pending: list[Part] = field(default_factory=list)
     n_pending: int = 0

@@ -33,9 +33,11 @@ from numpy.typing import NDArray
 
 from conv2d.data.importers.actfast_reader import read_with_actfast
 from conv2d.data.importers.block_clock import BlockClock, fit_blocks
-from conv2d.data.importers.device_files import ACC, GRAVITY, GYR, Chunk, import_device_files
+from conv2d.data.importers.device_files import ACC, GYR, Chunk, import_device_files
+from conv2d.data.importers.registry import FORMATS
 from conv2d.data.importers.result import ImportResult
 from conv2d.data.meta import format_rate
+from conv2d.data.units import GRAVITY, RADIANS
 from conv2d.errors import DataError
 
 _HEADER, _BLOCK = 1024, 512
@@ -70,8 +72,8 @@ def import_cwa(
     Cost: two passes over each file, 4 s per day at 100 Hz; memory for 2048 blocks of samples.
     """
     return import_device_files(
-        source, out, mapping, open_reader=CwaFile, maker="axivity", suffixes=(".cwa",), quality=("temperature_c",),
-        progress=progress,
+        source, out, mapping, open_reader=CwaFile, maker="axivity", patterns=FORMATS["cwa"].patterns,
+        quality=("temperature_c",), progress=progress,
     )  # fmt: skip
 
 
@@ -138,7 +140,7 @@ class CwaFile:
                 yield Chunk(
                     clock.times(start, stop), samples,
                     {"temperature_c": np.repeat(blocks.temperature[start:stop], blocks.n[start:stop])},
-                    clock_went_back=bool(clock.went_back[start]),
+                    clock_went_back=bool(clock.went_back[start]), share=stop / len(blocks.n),
                 )  # fmt: skip
 
     def _scan(self) -> _Blocks:
@@ -182,8 +184,8 @@ class CwaFile:
         signals = [table["acceleration"] * np.float32(GRAVITY)]
         if GYR[0] in self.channels:
             # Without a code of its range the maker's reader takes 2000 degrees a second, actfast 8000.
-            share = 0.25 if not blocks.scale[start] & 7 else 1.0
-            signals.append(table["gyroscope"] * np.float32(np.pi / 180 * share))
+            part_of_range = 0.25 if not blocks.scale[start] & 7 else 1.0
+            signals.append(table["gyroscope"] * np.float32(RADIANS * part_of_range))
         if any(s.shape != (n, 3) for s in signals):
             raise DataError(
                 f"E-DATA-018: actfast gives {len(signals[0])} samples of blocks {where[0]} to {where[-1]} of "

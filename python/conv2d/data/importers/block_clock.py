@@ -137,6 +137,6 @@ def _line(x: NDArray[np.float64], y: NDArray[np.float64], rate: float, smooth_s:
     parts = np.array_split(np.arange(len(x)), len(x) // per_knot)
     knots = np.array([x[i].mean() for i in parts])
     medians = np.array([np.median(left[i]) for i in parts])
-    # Half a knot at either end lies outside of the first and last median, and keeps what is left there: a slope from two
-    # medians would carry a step between them on.
+    # Half a knot at either end lies outside of the first and last median, and keeps what is left there: a slope from
+    # two medians would carry a step between them on.
     return _Line(a, b, knots, medians)

@@ -53,10 +53,10 @@ from pathlib import Path
 from typing import Any
 
 from conv2d.data.importers.assembly import Assembler
-from conv2d.data.importers.clock import gap_notes
 from conv2d.data.importers.mapping import TableMapping, read_mapping
 from conv2d.data.importers.result import ImportResult, Progress
 from conv2d.data.importers.tables import Kind, find_files, read_pieces
+from conv2d.data.importers.time_check import gap_notes
 from conv2d.data.meta import DatasetMeta, format_rate, in_words
 from conv2d.data.writer import DatasetWriter
 

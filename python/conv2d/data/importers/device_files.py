@@ -21,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.data.importers.result import ImportResult
-from conv2d.data.importers.sources import file_name, find_sources, read_keys, text_of, texts_of
+from conv2d.data.importers.sources import file_name, find_sources, pattern_of, read_keys, text_of, texts_of
 from conv2d.data.meta import RATE_TOLERANCE, DatasetMeta, format_rate, in_words, one_line
 from conv2d.data.rate import rate_of_steps, round_rate
 from conv2d.data.writer import DatasetWriter
 from conv2d.errors import ConfigError, DataError
 
-GRAVITY = 9.80665  # m/s^2 in one g, by definition
 ACC = ("acc_x", "acc_y", "acc_z")
 GYR = ("gyr_x", "gyr_y", "gyr_z")
 NO_TIMES_BACK = 100  # a clock that goes back more often is no clock
@@ -41,13 +40,14 @@ class Chunk:
 
     ``time_s`` is float64 (n,), seconds since 1970 of the device's clock, whatever zone that is set to; increasing.
     ``samples`` is float32 (n, C) in m/s^2 and rad/s, ``quality`` further columns (n,). ``clock_went_back`` says that
-    these samples begin a new recording.
+    these samples begin a new recording. ``share`` of the file, 0 to 1, is read when they are.
     """
 
     time_s: NDArray[np.float64]
     samples: NDArray[np.float32]
     quality: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     clock_went_back: bool = False
+    share: float = 0.0
 
 
 class DeviceReader(Protocol):
@@ -92,7 +92,7 @@ def import_device_files(
     *,
     open_reader: Callable[[Path], DeviceReader],
     maker: str,
-    suffixes: Sequence[str],
+    patterns: Sequence[str],
     quality: tuple[str, ...] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportResult:
@@ -104,9 +104,11 @@ def import_device_files(
         E-DATA-017: the mapping is off.
     DataError
         E-DATA-018 a file that cannot be read or holds no sample; E-DATA-007 files of different rates; E-DATA-012.
+
+    ``progress`` counts kilobytes of the files.
     """
     plan = _plan(mapping, Path(out))
-    files = find_sources(source, suffixes, plan.files, code="E-DATA-018")
+    files = find_sources(source, patterns, plan.files, code="E-DATA-018")
     readers = [_opened(open_reader, path) for path in files]
     _check_alike(readers)
     first = readers[0]
@@ -124,12 +126,15 @@ def import_device_files(
         quality_columns=quality,
     )
     taken: dict[str, _Recording] = {}
+    sizes = [1 + (path.stat().st_size >> 10) for path in files]
+    report = progress if progress is not None else lambda done, total: None
+    report(0, sum(sizes))
     with DatasetWriter(out, meta) as writer:
-        for done, reader in enumerate(readers):
-            _write(reader, writer, plan, taken)
+        for number, (reader, size) in enumerate(zip(readers, sizes, strict=True)):
+            before = sum(sizes[:number])
+            _write(reader, writer, plan, taken, lambda share: report(before + int(share * size), sum(sizes)))  # noqa: B023
+            report(before + size, sum(sizes))
             notes += [f"{reader.path.name}: {note}" for note in reader.notes]
-            if progress is not None:
-                progress(done + 1, len(files))
         rate_hz, changed = _rate(taken, meta.rate_hz)
         notes += changed
         writer.meta = replace(meta, rate_hz=rate_hz, notes=(*plan.about.get("notes", ()), *notes))
@@ -167,7 +172,7 @@ def _plan(mapping: str | Path | Mapping[str, Any] | None, out: Path) -> _Plan:
             )
     constant = text_of(subject, "constant", f"subject of {where}", code=code) or None
     name = text_of(content, "name", where, code=code, default=out.name or "devices")
-    return _Plan(name, about, text_of(content, "files", where, code=code) or None, sensor, constant, pattern)
+    return _Plan(name, about, pattern_of(content, where, code=code), sensor, constant, pattern)
 
 
 def _opened(open_reader: Callable[[Path], DeviceReader], path: Path) -> DeviceReader:
@@ -207,7 +212,13 @@ def _sensor(plan: _Plan, readers: Sequence[DeviceReader], maker: str) -> tuple[s
     return maker, []
 
 
-def _write(reader: DeviceReader, writer: DatasetWriter, plan: _Plan, taken: dict[str, _Recording]) -> None:
+def _write(
+    reader: DeviceReader,
+    writer: DatasetWriter,
+    plan: _Plan,
+    taken: dict[str, _Recording],
+    report: Callable[[float], None],
+) -> None:
     stem = file_name(reader.path.stem)
     subject = _subject(plan, reader.path)
     recording: _Recording | None = None
@@ -233,6 +244,7 @@ def _write(reader: DeviceReader, writer: DatasetWriter, plan: _Plan, taken: dict
                 )
             recording = taken[name] = _Recording(name, subject, start, start)
         _append(recording, chunk, reader, writer)
+        report(chunk.share)
     if recording is None:
         raise DataError(f"E-DATA-018: {reader.path} holds no sample, expected acceleration; leave it out")
     writer.finish(recording.name)

@@ -74,7 +74,7 @@ class Texts:
 
 
 def find_table(source: str | Path) -> Path:
-    """The file itself, or ``DogMoveData.csv`` (or ``.csv.gz``) in a folder or below it; DataError E-DATA-016 if none."""
+    """The file itself, or ``DogMoveData.csv`` (or ``.csv.gz``) in a folder or below; DataError E-DATA-016 if none."""
     path = Path(source)
     if path.is_file():
         return path
@@ -106,7 +106,7 @@ def read_dog_table(path: Path, progress: Progress | None = None) -> Iterator[Pie
 
 def without_mapping(error: DataError) -> DataError:
     """The sentence about a table, where what it advises on a mapping does not help: this format takes none."""
-    text = str(error).replace("the mapping says", "expected")
+    text = str(error).replace("the mapping says", "expected").replace("any mapped column", "any channel")
     told, _, advice = text.rpartition("; ")
     if not _ADVICE_ON_MAPPING.search(advice):
         return DataError(text)
@@ -118,7 +118,7 @@ def without_mapping(error: DataError) -> DataError:
     return DataError(f"{told}; {own}")
 
 
-def dog_info(path: Path) -> dict[str, dict[str, str]]:
+def dog_info(path: Path) -> dict[int, dict[str, str]]:
     """Columns of ``DogInfo.csv`` by dog, all text; nothing where there is no such file.
 
     ``Age months`` becomes ``age_months``, ``NeuteringStatus`` ``neutering_status``.
@@ -136,22 +136,22 @@ def dog_info(path: Path) -> dict[str, dict[str, str]]:
     if not rows or rows[0][1][0].strip() != "DogID":
         raise DataError(f"E-DATA-016: {path} does not begin with the column DogID; correct it or move it away")
     names = [re.sub(r"\W+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())).lower() for name in rows[0][1]]
-    info: dict[str, dict[str, str]] = {}
+    info: dict[int, dict[str, str]] = {}
     for line, row in rows[1:]:
-        if len(row) != len(names) or not row[0].strip().isdecimal() or row[0].strip() in info:
+        if len(row) != len(names) or not row[0].strip().isdecimal() or int(row[0]) in info:
             raise DataError(
                 f"E-DATA-016: line {line} of {path} is {','.join(row)[:60]!r}, expected {len(names)} fields with a "
                 "DogID of its own; correct it or move the file away"
             )
         values = zip(names[1:], row[1:], strict=True)
-        info[row[0].strip()] = {k: v.strip() for k, v in values if k not in (*BASE_COLUMNS, "test", "start")}
+        info[int(row[0])] = {k: v.strip() for k, v in values if k not in (*BASE_COLUMNS, "test", "start")}
     return info
 
 
 def _refuse_other_than_numbers(piece: Piece, column: str) -> None:
     encoded = piece.texts[column]
     for code, word in enumerate(encoded.dictionary.to_pylist()):
-        if not re.fullmatch(r"[0-9]+", word):
+        if not re.fullmatch(r"[0-9]{1,9}", word):
             row = int(np.argmax(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False) == code))
             raise DataError(
                 f"E-DATA-016: column {column} is {clipped(word)!r} in {piece.place(row)}, expected a whole number; "

@@ -4,7 +4,8 @@
 
     conv2d data import dogs DogMoveData.csv OUT [--preset dogs_all]
 
-SOURCE is the file or the folder it lies in; ``DogInfo.csv`` beside it gives columns of ``recordings.csv``. A pair of
+SOURCE is the file, which may be packed with gzip, its folder or one around it; ``DogInfo.csv`` beside it gives columns
+of ``recordings.csv``. The file is read as any table of ``conv2d data import csv``. A pair of
 ``DogID`` and ``TestNum`` is a recording (``dog16_1`` of the subject ``dog16``), with sensors ``back`` and ``neck`` at
 100 Hz. Accelerations are brought from g to m/s^2, angular rates from deg/s to rad/s; the axes stay as the sensors lay,
 and those of back and neck are not aligned.
@@ -25,7 +26,7 @@ Behaviour Science 241 (2021) 105393.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +35,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.data.importers.assembly import Assembled, Assembler
-from conv2d.data.importers.clock import gap_notes
 from conv2d.data.importers.dog_labels import (
     BEHAVIORS,
     SEVEN,
@@ -55,6 +55,7 @@ from conv2d.data.importers.dog_table import (
 from conv2d.data.importers.mapping import TableMapping
 from conv2d.data.importers.result import ImportResult, Progress
 from conv2d.data.importers.tables import Piece
+from conv2d.data.importers.time_check import gap_notes
 from conv2d.data.meta import DatasetMeta, in_words
 from conv2d.data.writer import DatasetWriter
 from conv2d.errors import DataError
@@ -63,7 +64,7 @@ __all__ = ["import_dogs", "paper_windows"]
 
 PUBLISHED_ROWS = 10_611_068
 TASKS = ("Task walk", "Task trot", "Task sit", "Task stand", "Task lie down", "Task play", "Task treat-search")
-_Info = Mapping[str, Mapping[str, str]]
+_INFO = "DogInfo "  # in front of its columns, so that they are told from those of the table
 
 
 def import_dogs(
@@ -132,7 +133,7 @@ def import_dogs(
 class _Rows:
     """Pieces of the file made into those of a plain table with one column of labels, and counted while they pass."""
 
-    def __init__(self, preset: Literal["dogs7", "dogs_all"], info: _Info) -> None:
+    def __init__(self, preset: Literal["dogs7", "dogs_all"], info: Mapping[int, Mapping[str, str]]) -> None:
         self.n = 0
         self.tasks, self.behaviors = Texts("column Task", TASKS), Texts("one of Behavior_1 to 3", BEHAVIORS)
         self.labels = DogLabels(preset, self.behaviors)
@@ -145,7 +146,7 @@ class _Rows:
     @property
     def mapping(self) -> TableMapping:
         """What the completed pieces hold."""
-        meta = {"test": "TestNum"} | {column: column for column in self._info_columns}
+        meta = {"test": "TestNum"} | {column: _INFO + column for column in self._info_columns}
         return replace(TABLE, label_column="label", quality={"task": "task"}, meta=meta)
 
     def completed(self, piece: Piece) -> Piece:
@@ -155,23 +156,22 @@ class _Rows:
         tasks = self.tasks.numbers(piece.texts["Task"])
         combinations = self.labels.combine(np.stack([self.behaviors.numbers(piece.texts[c]) for c in BEHAVIOR_COLUMNS]))
         labels = self.labels.labels(combinations).astype(np.int32)
-        self.n += piece.n_rows
-        for key, rows in _by_recording(piece):
-            self._combinations[key].append(combinations[rows])
-            self._task_defined[key].append(tasks[rows] > 0)
-        numbers, dogs = piece.texts["DogID"].dictionary.to_pylist(), piece.texts["DogID"].indices
+        dogs = piece.texts["DogID"].indices
+        numbers = [int(word) for word in piece.texts["DogID"].dictionary.to_pylist()]
         texts = {
+            "DogID": _encoded(dogs, [f"dog{number}" for number in numbers]),
             "TestNum": piece.texts["TestNum"],
-            "DogID": pa.DictionaryArray.from_arrays(
-                dogs, pa.array([f"dog{number}" for number in numbers], pa.string())
-            ),
-            "label": pa.DictionaryArray.from_arrays(
-                pa.array(labels, mask=labels < 0), pa.array(self.labels.classes, pa.string())
-            ),
+            "label": _encoded(pa.array(labels, mask=labels < 0), self.labels.classes),
         }
         for column in self._info_columns:
-            texts[column] = _encoded(dogs, [self._info.get(number, {}).get(column) or None for number in numbers])
-        return replace(piece, numbers={**piece.numbers, "task": tasks.astype(np.float64)}, texts=texts)
+            known = [self._info.get(number, {}).get(column) or None for number in numbers]
+            texts[_INFO + column] = _encoded(dogs, known)
+        piece = replace(piece, numbers={**piece.numbers, "task": tasks.astype(np.float64)}, texts=texts)
+        self.n += piece.n_rows
+        for recording, rows in _by_recording(piece):
+            self._combinations[recording].append(combinations[rows])
+            self._task_defined[recording].append(tasks[rows] > 0)
+        return piece
 
     def windows(self) -> NDArray[np.int64]:
         """Windows of each of the seven by the rule of the paper."""
@@ -195,7 +195,7 @@ def _by_recording(piece: Piece) -> Iterator[tuple[str, Any]]:
                 yield f"{dog_word} {test_word}", rows
 
 
-def _encoded(codes: Any, words: list[str | None]) -> Any:
+def _encoded(codes: Any, words: Sequence[str | None]) -> Any:
     """A dictionary array of ``words`` by ``codes``, in whose dictionary no word stands twice."""
     import pyarrow as pa
 
@@ -226,7 +226,7 @@ def _oddities(recordings: Mapping[str, Assembled]) -> list[str]:
     notes = gap_notes({name: recording.clock for name, recording in recordings.items()}, RATE_HZ)
     for name, recording in recordings.items():
         for sensor, has_data in zip(
-            TABLE.sensors, np.reshape(recording.has_data, (len(TABLE.sensors), -1)), strict=True
+            TABLE.sensors, np.split(np.asarray(recording.has_data), len(TABLE.sensors)), strict=True
         ):
             if not has_data.any():
                 notes.append(f"sensor {sensor} of recording {name} has no value")

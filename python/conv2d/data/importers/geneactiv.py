@@ -34,8 +34,10 @@ from numpy.typing import NDArray
 
 from conv2d.data.importers.actfast_reader import read_with_actfast
 from conv2d.data.importers.block_clock import fit_blocks
-from conv2d.data.importers.device_files import ACC, GRAVITY, Chunk, import_device_files
+from conv2d.data.importers.device_files import ACC, Chunk, import_device_files
+from conv2d.data.importers.registry import FORMATS
 from conv2d.data.importers.result import ImportResult
+from conv2d.data.units import GRAVITY
 from conv2d.errors import DataError
 
 _PAGES_AT_ONCE = 256
@@ -70,7 +72,7 @@ def import_geneactiv(
     Cost: two passes over each file, 8 s per day at 100 Hz; memory for 256 pages of samples.
     """
     return import_device_files(
-        source, out, mapping, open_reader=GeneactivFile, maker="geneactiv", suffixes=(".bin",),
+        source, out, mapping, open_reader=GeneactivFile, maker="geneactiv", patterns=FORMATS["geneactiv"].patterns,
         quality=("temperature_c", "light_lux"), progress=progress,
     )  # fmt: skip
 
@@ -143,7 +145,7 @@ class GeneactivFile:
                     yield Chunk(
                         clock.times(start, stop), acc,
                         {"temperature_c": np.repeat(temperature[start:stop], n[start:stop]), "light_lux": light},
-                        clock_went_back=bool(clock.went_back[start]),
+                        clock_went_back=bool(clock.went_back[start]), share=stop / len(n),
                     )  # fmt: skip
 
     def _read_header(self, file: BinaryIO) -> dict[str, str]:
@@ -253,9 +255,7 @@ def _of_one_length(pages: _Pages) -> _Pages:
     )  # fmt: skip
 
 
-def _without_outliers(
-    time_s: NDArray[np.float64], length_s: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], int]:
+def _without_outliers(time_s: NDArray[np.float64], length_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
     """Page times, with those replaced that lie off both neighbours while these follow one another without a gap.
 
     Pages have no checksum; a wrong digit would else be a gap and a clock that was set back.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conv2d.data.importers.sources import pattern_of
 from conv2d.data.meta import BASE_COLUMNS, clipped, one_line
 from conv2d.data.yaml_text import parse_yaml
 from conv2d.errors import ConfigError
@@ -149,9 +150,7 @@ def _parse(content: Mapping[str, Any], where: str) -> TableMapping:
         classes = tuple(word.strip() for word in _texts(classes, "classes", where))
         if "" in classes or len(set(classes)) < len(classes):
             raise ConfigError(f"E-DATA-017: classes of {where} has a name twice or an empty one; keep each name once")
-    files = content.get("files")
-    if files is not None and (not isinstance(files, str) or not files or files.startswith("/")):
-        raise ConfigError(f"E-DATA-017: files of {where} is {_shown(files)}, expected a pattern like '*.csv'")
+    files = pattern_of(content, where, code="E-DATA-017")
     delimiter, decimal = (_character(content, *key, where) for key in (("delimiter", ","), ("decimal", ".")))
     if delimiter == decimal and "decimal" in content:
         raise ConfigError(f"E-DATA-017: delimiter and decimal of {where} are both {decimal!r}; one of them must differ")

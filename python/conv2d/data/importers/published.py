@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.data.importers.clock import Clock, gap_notes, refuse_two_rates
 from conv2d.data.importers.result import ImportResult, Progress
+from conv2d.data.importers.time_check import TimeCheck, gap_notes, refuse_two_rates
 from conv2d.data.meta import DatasetMeta, in_words
 from conv2d.data.recording import Recording
 from conv2d.data.recording_file import check_time
@@ -132,7 +132,7 @@ def class_indices(
 
 
 def _missing_sensors(recording: Recording, may_lack: Collection[str]) -> list[str]:
-    has_data = np.isfinite(recording.samples).any(axis=2)
+    has_data = np.asarray(np.isfinite(recording.samples).any(axis=2))
     if not has_data.any():
         raise DataError(f"E-DATA-009: recording {recording.name} has no value in any channel; leave its file out")
     found = []
@@ -151,7 +151,7 @@ def _missing_sensors(recording: Recording, may_lack: Collection[str]) -> list[st
 
 def _gaps(recording: Recording, rate_hz: float) -> list[str]:
     check_time(recording.time_s, rate_hz, recording.name)
-    clock = Clock()
+    clock = TimeCheck()
     clock.keep(np.diff(recording.time_s))
     clock.keep_stretches(recording.time_s)
     refuse_two_rates(recording.name, clock)

@@ -4,6 +4,7 @@ import difflib
 import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,53 @@ from conv2d.data.yaml_text import parse_yaml
 from conv2d.errors import ConfigError, DataError
 
 
-def find_sources(source: str | Path, suffixes: Sequence[str], pattern: str | None, *, code: str) -> list[Path]:
-    """The files of a source, sorted: a file, a folder (with ``pattern``, by default by suffix), or a glob pattern.
+def find_sources(source: str | Path, usual: Sequence[str], pattern: str | None, *, code: str) -> list[Path]:
+    """The files of a source, sorted: a file, a folder (with ``pattern``, by default the ``usual`` ones), or a pattern.
 
-    Suffixes are compared without regard to case: devices write ``CWA-DATA.CWA``. DataError with ``code`` where no file
-    is found.
+    Usual names such as ``*.cwa`` are compared without regard to case: devices write ``CWA-DATA.CWA``. DataError with
+    ``code`` where no file is found.
     """
     path = Path(source)
     if path.is_file():
         return [path]
     if path.is_dir():
-        inside = path.glob(pattern) if pattern else (f for f in path.iterdir() if f.suffix.lower() in suffixes)
+        inside = path.glob(pattern) if pattern else (f for f in path.iterdir() if _is_usual(f.name, usual))
         found = sorted(f for f in inside if f.is_file())
-        what = f"{path} has no file {pattern or ' or '.join('*' + s for s in suffixes)}"
+        what = f"{path} has no file {pattern or ' or '.join(usual)}"
     else:
         found = sorted(p for p in map(Path, glob.glob(str(source), recursive=True)) if p.is_file())
         what = f"{source} is neither a file, a folder nor a pattern that matches one"
     if not found:
         raise DataError(f"{code}: {what}; name the files to import")
     return found
+
+
+def _is_usual(name: str, usual: Sequence[str]) -> bool:
+    return any(fnmatch(name.lower(), pattern.lower()) for pattern in usual)
+
+
+def pattern_of(content: Mapping[str, Any], where: str, *, code: str) -> str | None:
+    """The key ``files``: which files of a folder are taken, as a pattern within that folder; None without it.
+
+    Raises
+    ------
+    ConfigError
+        With ``code``: it is no text, or no pattern that a folder can be searched by.
+    """
+    value = content.get("files")
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise ValueError
+        next(Path().glob(value), None)  # which refuses absolute ones
+    except (ValueError, NotImplementedError) as error:
+        raise ConfigError(
+            f"{code}: files of {where} is {value!r}, expected a pattern of names in the folder, such as 'dog*.csv'"
+        ) from error
+    except OSError:
+        pass  # here there may be nothing to search; there may be where it is used
+    return value
 
 
 def read_keys(
@@ -78,7 +107,7 @@ def text_of(content: Mapping[str, Any], key: str, where: str, *, code: str, defa
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ConfigError(f"{code}: {key} of {where} is {value!r}, expected text")
+        raise ConfigError(f"{code}: {key} of {where} is {value!r}, expected text; put it in quotes")
     return str(value)
 
 
@@ -88,7 +117,9 @@ def texts_of(content: Mapping[str, Any], key: str, where: str, *, code: str) -> 
     values = [] if value is None else value if isinstance(value, list | tuple) else [value]
     for item in values:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
-            raise ConfigError(f"{code}: {key} of {where} has {item!r}, expected a text or a list of texts; quote it")
+            raise ConfigError(
+                f"{code}: {key} of {where} has {item!r}, expected a text or a list of texts; put it in quotes"
+            )
     return tuple(str(item) for item in values)
 
 

@@ -140,6 +140,11 @@ def _result(joiner: Joiner, path: str, *, rate_is_given: bool) -> JoinResult:
         s: {
             "recordings": c["recordings"],
             "valid_share": c["valid"] / c["rows"] if c["rows"] else 0.0,
+            "rows_dropped": c["dropped"],
+            "samples_lost_between_packets": c["lost"],
+            "breaks": c["breaks"],
+            "device_resets": c["resets"],
+            "uncertain_share": c["uncertain"] / c["rows"] if c["rows"] else 0.0,
             "drift_ppm": sorted(round(d, 3) for d in joiner.drifts[s]),
         }
         for s, c in joiner.counts.items()

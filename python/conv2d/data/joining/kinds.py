@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.data.joining.plan import Kind
+from conv2d.data.joining.provenance import BRIDGED
 from conv2d.data.joining.resample import Kernel, resample
 
 Array = NDArray[np.float64]
@@ -50,10 +51,11 @@ class Interpolator:
             self._filter(values[rows], index[rows], position[block], out[block], flags[block], whole)
             for kind in ("linear", "nearest"):
                 for i in self._of_kind(kind):
-                    out[block, i] = _between(
+                    out[block, i], gap = _between(
                         time[rows], values[rows, i].astype(np.float64), grid[block], self.gap_s,
                         nearest=kind == "nearest",
                     )  # fmt: skip
+                    flags[block] |= np.where(gap > 1.5 * self.period_s, BRIDGED, 0).astype(np.uint8)
         return out, flags
 
     def _of_kind(self, kind: str) -> list[int]:
@@ -105,12 +107,16 @@ def nearest_row(time: Array, grid: Array) -> NDArray[np.int64]:
     return np.where(grid - time[before] <= time[after] - grid, before, after)
 
 
-def _between(time: Array, values: Array, grid: Array, gap_s: float, *, nearest: bool) -> Array:
-    """Straight between samples, or the nearer of the two, where they are no further apart than ``gap_s``."""
+def _between(time: Array, values: Array, grid: Array, gap_s: float, *, nearest: bool) -> tuple[Array, Array]:
+    """Straight between samples, or the nearer of the two, where they are no further apart than ``gap_s``.
+
+    And how far apart they are, 0 at a sample and where nothing is filled.
+    """
     there = np.isfinite(values)
     out = np.full(len(grid), np.nan)
+    gap = np.zeros(len(grid))
     if not there.any():
-        return out
+        return out, gap
     time, values = time[there], values[there]
     after = np.clip(np.searchsorted(time, grid), 1, max(1, len(time) - 1))
     after = np.minimum(after, len(time) - 1)
@@ -119,7 +125,9 @@ def _between(time: Array, values: Array, grid: Array, gap_s: float, *, nearest: 
     on = (np.abs(grid - time[after]) < 1e-9) | (np.abs(grid - time[before]) < 1e-9)
     values = values[nearest_row(time, grid)] if nearest else np.interp(grid, time, values)
     out[within | on] = values[within | on]
-    return out
+    filled = within & ~on
+    gap[filled] = (time[after] - time[before])[filled]
+    return out, gap
 
 
 def _one_sign(quaternion: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Labels of a join from files of their own: rows of start, end and label on the host's clock."""
 
 import re
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from conv2d.data.importers.assembly import file_stem
 from conv2d.data.importers.mapping import Subject, TableMapping
 from conv2d.data.importers.tables import find_files
 from conv2d.data.joining.plan import JoinPlan
+from conv2d.data.joining.steps import HostStep, settle_label
 from conv2d.data.joining.streams import Vocabulary, read_stamped
 from conv2d.errors import DataError
 
@@ -48,23 +49,36 @@ class Intervals:
                     found.setdefault(name, []).append((a, b, words.code(label.rename(word), path.name)))
         self._spans = {name: sorted(spans) for name, spans in found.items()}
         for name, spans in self._spans.items():
-            for one, other in pairwise(spans):
+            one = spans[0]
+            for other in spans[1:]:
                 if other[0] < one[1] - 1e-6 and one[2] != other[2]:
                     raise DataError(
                         f"E-DATA-016: two labels of recording {name} overlap from {other[0]:.3f} to "
                         f"{min(one[1], other[1]):.3f} s, expected one at a time; correct the labels"
                     )
+                one = max(one, other, key=lambda span: span[1])  # a long span reaches beyond its neighbour
 
     def recordings(self) -> set[str]:
         """Recordings that have labels."""
         return set(self._spans)
 
-    def at(self, recording: str, time: Array) -> NDArray[np.int64]:
-        """The class of each time (n,), -1 outside of every span; a span has its start and not its end."""
+    def at(self, recording: str, time: Array, steps: Sequence[HostStep] = ()) -> tuple[NDArray[np.int64], int]:
+        """The class of each time (n,), -1 outside of every span, and how many spans lie wholly outside of the times.
+
+        A span has its start and not its end. ``steps`` of the host's clock are taken out of the spans; DataError
+        E-DATA-020 for one that begins or ends where a step leaves its time open.
+        """
         labels = np.full(len(time), -1, np.int64)
-        for start, end, code in self._spans.get(recording, ()):
+        outside = 0
+        for a, b, code in self._spans.get(recording, ()):
+            start, end = (settle_label(t, steps, f"recording {recording}") for t in (a, b))
             labels[np.searchsorted(time, start) : np.searchsorted(time, end)] = code
-        return labels
+            outside += bool(end < time[0] or start > time[-1])
+        return labels, outside
+
+    def count(self, recording: str) -> int:
+        """How many spans a recording has."""
+        return len(self._spans.get(recording, ()))
 
 
 def _name(path: Path, pattern: str | None, plan: JoinPlan) -> str | None:

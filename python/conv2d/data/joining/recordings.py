@@ -1,7 +1,8 @@
 """One recording after the other: its sensors' streams on one grid, with labels, subject and an account."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,22 @@ from numpy.typing import NDArray
 from conv2d.data.joining.labels import Intervals
 from conv2d.data.joining.lag import lags_by_signal
 from conv2d.data.joining.plan import JoinPlan
-from conv2d.data.joining.provenance import MISSING, count_how
+from conv2d.data.joining.provenance import MISSING, UNCERTAIN, count_how
 from conv2d.data.joining.sampling import SAME_RATE, Sampled, sample_sensor
+from conv2d.data.joining.steps import HostStep, distinct, settle_rows, settle_timed
 from conv2d.data.joining.streams import Source, Stream, Vocabulary
-from conv2d.data.joining.timing import Timed, time_samples
+from conv2d.data.joining.timing import Stamps, Timed, time_samples
 from conv2d.data.meta import RATE_TOLERANCE, DatasetMeta, in_words
 from conv2d.data.recording import Recording
 from conv2d.errors import DataError
 
 _LEAST_OVERLAP = 0.1  # of the shorter of two sensors
+_ABSURD = 10  # times the rows that were measured
+_SURELY_SMALL = 10_000
 _LEFT_OUT_S = 1.0  # more is told
 _LABEL_REACH = 1.0  # periods of the slower rate within which a row's label is taken
+
+_COUNTED = ("recordings", "valid", "rows", "dropped", "breaks", "resets", "lost", "uncertain")
 
 Array = NDArray[np.float64]
 
@@ -42,7 +48,7 @@ class Joiner:
         self.subjects: set[str] = set()
         self.n_rows = self.n_recordings = 0
         self.label_rows: dict[str, int] = {}
-        self.counts = {s: {"recordings": 0, "valid": 0, "rows": 0} for s in sources}
+        self.counts = {s: dict.fromkeys(_COUNTED, 0) for s in sources}
         self.drifts: dict[str, list[float]] = {s: [] for s in sources}
 
     def meta(self) -> DatasetMeta:
@@ -71,14 +77,34 @@ class Joiner:
         """A recording and what ``joining.json`` says of it; DataError as of `join_sources`."""
         streams: dict[str, Stream] = {}
         timed: dict[str, Timed] = {}
+        waiting: dict[str, Stamps] = {}  # what has no clock but the host's waits for those that show its steps
         for sensor, source in self.sources.items():
             if name in source.recordings():
                 stamps, streams[sensor] = source.load(name)
-                timed[sensor] = time_samples(stamps)
+                if stamps.device is not None or stamps.steady:
+                    timed[sensor] = time_samples(stamps)
+                else:
+                    waiting[sensor] = stamps
                 del stamps
+        steps = distinct([step for t in timed.values() for step in t.steps])
+        for sensor in list(timed) if steps else ():
+            if timed[sensor].facts["clocks"] == 2:
+                timed[sensor] = settle_timed(timed[sensor], steps, f"{sensor} in recording {name}")
+        for sensor in list(waiting):
+            stamps = waiting.pop(sensor)
+            if steps and stamps.host is not None:
+                stamps = replace(stamps, host=settle_rows(stamps.host, steps, stamps.where))
+            timed[sensor] = time_samples(stamps)
+            del stamps
+        timed = {sensor: timed[sensor] for sensor in self.sources if sensor in timed}
         grid, facts = self._grid(name, timed)
-        facts = {"start": _start(grid[0], dated=any(s.dated for s in streams.values())), **facts}
-        labels = self._labels(name, streams, timed, grid)
+        facts = {
+            "start": _start(
+                grid[0], dated=any(s.dated for s in streams.values()), zoned=any(s.zoned for s in streams.values())
+            ),
+            **facts,
+        }
+        labels = self._labels(name, streams, timed, grid, steps)
         subject = self._subject(name, streams)
         samples = np.full((len(self.channels), len(self.sources), len(grid)), np.nan, np.float32)
         quality: dict[str, NDArray[np.generic]] = {}
@@ -134,6 +160,13 @@ class Joiner:
                 f"E-DATA-020: recording {name} is shorter than a sample at {self.rate_hz:g} Hz, expected a recording; "
                 "leave it out"
             )
+        expected = max(len(t.rows) * t.period_s * self.rate_hz for t in timed.values())
+        if n > max(_ABSURD * expected, _SURELY_SMALL):
+            raise DataError(
+                f"E-DATA-020: recording {name} would have {n} rows at {self.rate_hz:g} Hz for {expected:.0f} that were "
+                "measured, so a clock leaps somewhere in it; correct the time (wrap of a counter, a date, a unit), or "
+                "split the files at the leap"
+            )
         left_out = {
             s: max(0.0, first - starts[s]) + max(0.0, ends[s] - (first + (n - 1) / self.rate_hz)) for s in timed
         }
@@ -157,6 +190,8 @@ class Joiner:
             max_gap_s=self.plan.max_gap_s,
         )  # fmt: skip
         notes = list(timed.notes)
+        if not np.isfinite(stream.values).any():
+            notes.append("no row has a value in any channel, NaN throughout")
         if 1 / timed.period_s < self.rate_hz * (1 - RATE_TOLERANCE):
             notes.append(
                 f"measured at {1 / timed.period_s:.4g} Hz, so it holds nothing above {0.5 / timed.period_s:.4g} Hz"
@@ -165,6 +200,11 @@ class Joiner:
         counts = self.counts[sensor]
         counts["recordings"] += 1
         counts["rows"] += len(grid)
+        counts["dropped"] += sum(timed.facts["rows_dropped"].values())
+        counts["breaks"] += len(timed.facts["breaks"])
+        counts["resets"] += sum(b["reason"] == "device_back" for b in timed.facts["breaks"])
+        counts["lost"] += (timed.facts["lost_between_packets"] or {"samples": 0})["samples"]
+        counts["uncertain"] += int(np.count_nonzero(sampled.how & UNCERTAIN))
         counts["valid"] += int(np.count_nonzero(sampled.how & MISSING == 0))
         if timed.facts["clocks"] == 2:
             self.drifts[sensor] += [p["drift_ppm"] for p in timed.facts["pieces"] if p["method"] != "assumed"]
@@ -184,10 +224,21 @@ class Joiner:
                 )
 
     def _labels(
-        self, name: str, streams: Mapping[str, Stream], timed: Mapping[str, Timed], grid: Array
+        self,
+        name: str,
+        streams: Mapping[str, Stream],
+        timed: Mapping[str, Timed],
+        grid: Array,
+        steps: Sequence[HostStep],
     ) -> NDArray[np.int64]:
         if self.intervals is not None:
-            return self.intervals.at(name, grid)
+            labels, outside = self.intervals.at(name, grid, steps)
+            if outside:
+                self.notes.append(
+                    f"{name}: {outside} of {self.intervals.count(name)} labels lie wholly outside of the recording, "
+                    f"which runs from {grid[0]:.3f} to {grid[-1]:.3f} s of the host"
+                )
+            return labels
         label = self.plan.label
         if label is None or label.sensor is None or label.sensor not in streams:
             return np.full(len(grid), -1, np.int64)
@@ -220,8 +271,9 @@ class Joiner:
         return next(iter(found))
 
 
-def _start(first_s: float, *, dated: bool) -> str:
-    """The host time of the first sample, as importers write it."""
+def _start(first_s: float, *, dated: bool, zoned: bool) -> str:
+    """The host time of the first sample, as importers write it; with its zone, UTC, where stamps told theirs."""
     if dated:
-        return str(np.datetime_as_string(np.datetime64(round(first_s * 1e6), "us"), unit="auto"))
+        text = str(np.datetime_as_string(np.datetime64(round(first_s * 1e6), "us"), unit="auto"))
+        return f"{text if 'T' in text else text + 'T00:00'}Z" if zoned else text
     return repr(round(float(first_s), 9))

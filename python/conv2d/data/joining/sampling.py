@@ -27,6 +27,7 @@ SAME_RATE = 50e-6  # relative; nearer rates, with samples within a hundredth of 
 _ON_GRID = 0.01
 GAP_PERIODS = 2.5  # by default one lost sample is filled, whatever the rate
 _RAIL = 0.999
+_SLOW = ("temp", "pressure")
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -84,7 +85,7 @@ def sample_sensor(
         out[rest] = got
         how[rest] |= flags & np.where(copied[rest], BRIDGED, BRIDGED | EDGE).astype(np.uint8)
     wide = max(timed.period_s, 1 / rate_hz) * (1 + 1e-6)
-    how |= np.where(_near(timed.time_s, _clipped(values), grid, wide), CLIPPED, 0).astype(np.uint8)
+    how |= np.where(_near(timed.time_s, _clipped(values[:, _rails(kinds)]), grid, wide), CLIPPED, 0).astype(np.uint8)
     how |= np.where(_near(timed.time_s, timed.flags & DUPLICATE > 0, grid, wide), DUPLICATE, 0).astype(np.uint8)
     nearest = nearest_row(timed.time_s, grid)
     how |= timed.flags[nearest] & np.uint8(UNCERTAIN)
@@ -120,6 +121,11 @@ def _on_grid(timed: Timed, grid: Array, position: Array, rate_hz: float) -> tupl
         if len(off) and off.max() < _ON_GRID:
             copied[within] = exact[within]
     return row, copied
+
+
+def _rails(kinds: dict[str, Kind]) -> list[int]:
+    """Channels that may stand at the end of a range: a state, a quaternion or a plateau of temperature does not."""
+    return [i for i, (c, kind) in enumerate(kinds.items()) if kind == "signal" and not c.startswith(_SLOW)]
 
 
 def _clipped(values: NDArray[np.float32]) -> Mask:

@@ -1,5 +1,6 @@
 """The raw rows of one sensor in one recording, read from tables or from a data set: stamps, values, labels."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from conv2d.data.joining.provenance import file_sha256
 from conv2d.data.joining.timing import Stamps
 from conv2d.data.meta import in_words
 from conv2d.errors import ConfigError, DataError
+
+_EPOCH_S = 1e9  # seconds since 1970 that are no time of a device: after 2001
 
 Array = NDArray[np.float64]
 
@@ -49,6 +52,7 @@ class Stream:
     values: NDArray[np.float32]
     channels: tuple[str, ...]
     dated: bool  # whether host time counts from 1970
+    zoned: bool  # and whether that is known to be UTC
     subject: str | None = None
     labels: NDArray[np.int64] | None = None  # (n,), codes of the vocabulary
     files: tuple[Mapping[str, Any], ...] = ()
@@ -124,7 +128,12 @@ class _TableSource:
         owner = subject and (subject.sensor or next(n for n, s in plan.sensors.items() if s.dataset is None))
         self.subject_column = subject.column if subject and owner == name else None
         assert sensor.files is not None
-        paths = find_files(folder, "csv", sensor.files)
+        try:
+            paths = find_files(folder, "csv", sensor.files)
+        except DataError as error:
+            raise DataError(
+                f"{error}; it is sensors.{name}.files of the mapping, looked for in SOURCE of the join"
+            ) from error
         self.paths: dict[str, list[Path]] = {}
         if sensor.recording is None and len(paths) > 1:
             raise ConfigError(
@@ -182,11 +191,16 @@ class _TableSource:
             )
         joined = np.concatenate(values)
         stamped = {name: np.concatenate(parts) for name, parts in times.items()}
+        common = "host" if "host" in stamps else "device"
+        dates = stamps[common][1] == "iso8601"
+        dated = dates or _is_epoch(stamped[common])
+        zoned = dated and (not dates or _has_zone(self.paths[recording][0], self.options, stamps[common][0]))
         stamps_of = self._stamps(stamped, joined, f"{self.name} in recording {recording}")
         return stamps_of, Stream(
             values=joined,
             channels=self.channels,
-            dated=any(unit == "iso8601" for _, unit in stamps.values()),
+            dated=dated,
+            zoned=zoned,
             subject=next(iter(subjects), None),
             labels=np.concatenate(labels) if self.label is not None else None,
             files=tuple(files),
@@ -215,7 +229,7 @@ class _TableSource:
     def _stamps(self, times: Mapping[str, Array], values: NDArray[np.float32], where: str) -> Stamps:
         time, sensor = self.sensor.time, self.sensor
         assert time is not None
-        device, host, counts = times.get("device"), times.get("host"), False
+        device, host, counts, steady = times.get("device"), times.get("host"), False, False
         if time.device is not None and device is not None:
             counts = time.device.unit == "samples"
             if time.device.wrap is not None:
@@ -224,11 +238,13 @@ class _TableSource:
                 device = device / (sensor.rate_hz or 1.0)
         if host is None:  # the declared offset makes the device's the common clock
             shifted: Array = (times["device"] if device is None else device) + (time.offset_s or 0.0)
-            device, host, counts = None, shifted, False
+            device, host, counts, steady = None, shifted, False, True
         base = host if device is None else device
         assert base is not None
         keep = time.host is not None and time.host.steps == "keep"
-        return Stamps(device, host, _repeated(base, values), where, sensor.rate_hz, counts, keep, sensor.latency_s)
+        return Stamps(
+            device, host, _repeated(base, values), where, sensor.rate_hz, counts, keep, sensor.latency_s, steady
+        )
 
 
 class _DatasetSource:
@@ -262,7 +278,7 @@ class _DatasetSource:
     def load(self, recording: str) -> tuple[Stamps, Stream]:
         name = self.names[recording]
         source = self.data.load(name)
-        start, dated = _start(source.meta.get("start", ""), f"recording {name} of {self.sensor.dataset}")
+        start, dated, zoned = _start(source.meta.get("start", ""), f"recording {name} of {self.sensor.dataset}")
         host = source.time_s + start
         values = np.ascontiguousarray(source.samples[:, self.place].T)
         labels = None
@@ -275,7 +291,27 @@ class _DatasetSource:
             latency_s=self.sensor.latency_s,
         )  # fmt: skip
         file = {"path": f"{self.sensor.dataset}/recordings/{path.name}", "sha256": file_sha256(path), "rows": len(host)}
-        return stamps, Stream(values, self.channels, dated, source.subject, labels, (file,))
+        return stamps, Stream(values, self.channels, dated, zoned, source.subject, labels, (file,))
+
+
+def _is_epoch(time: Array) -> bool:
+    """Whether seconds count from 1970."""
+    known = time[np.isfinite(time)]
+    return bool(len(known) and np.median(known) > _EPOCH_S)
+
+
+def _has_zone(path: Path, options: TableMapping, column: str) -> bool:
+    """Whether the dates of a column tell their zone, by the first of them."""
+    if kind_of(path) == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        kind = pq.read_schema(path).field(column).type
+        if pa.types.is_timestamp(kind):
+            return kind.tz is not None
+    first = next(read_pieces(path, kind_of(path), replace(options, channels={}, meta={"date": column})), None)
+    words = [] if first is None else first.texts[column].unique().to_pylist()
+    return any(re.search(r"(Z|[+-]\d\d:?\d\d)$", word) for word in words if word)
 
 
 def _unwrap(counter: Array, wrap: float) -> Array:
@@ -293,10 +329,11 @@ def _repeated(base: Array, values: NDArray[np.float32]) -> NDArray[np.bool_]:
     return repeated
 
 
-def _start(text: str, where: str) -> tuple[float, bool]:
-    """Seconds of a ``start`` as importers write it, a number or a date, and whether it is a date."""
+def _start(text: str, where: str) -> tuple[float, bool, bool]:
+    """Seconds of a ``start`` as importers write it, a number or a date, and whether it is a date and has a zone."""
     try:
-        return float(text), False
+        number = float(text)
+        return number, number > _EPOCH_S, number > _EPOCH_S
     except ValueError:
         pass
     try:
@@ -306,4 +343,4 @@ def _start(text: str, where: str) -> tuple[float, bool]:
             f"E-DATA-020: {where} has start {text!r}, expected seconds or an ISO 8601 time by which sensors can be "
             "brought together; add the column start to recordings.csv"
         ) from error
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp(), True
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp(), True, date.tzinfo is not None

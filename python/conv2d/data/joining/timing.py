@@ -14,14 +14,21 @@ from numpy.typing import NDArray
 
 from conv2d.data.joining.breaks import ZONE_S, Break, find_breaks
 from conv2d.data.joining.clock import SAME, Clock, fit_clock
-from conv2d.data.joining.numbering import MAX_RATE_ERROR, count_samples, measure_period
+from conv2d.data.joining.drift import check_drift, check_units
+from conv2d.data.joining.numbering import count_samples, measure_period
+from conv2d.data.joining.packets import Packets, spread_packets
 from conv2d.data.joining.provenance import DUPLICATE, UNCERTAIN
+from conv2d.data.joining.steps import HostStep
 from conv2d.errors import DataError
 
-MAX_DRIFT = 1000e-6  # a quartz is off by 20 to 100 ppm; more is a wrong unit or rate
-NOTED_DRIFT = 200e-6
 _PIECE_S = 60.0  # a shorter piece, or one of less than three pairs, cannot measure its rate
 _PACKED = 0.2  # share of rows with the stamp of the row before, from which on stamps are those of packets
+_HELD = 0.001  # share of rows within runs of nearly one stamp, from which on stamps were held up
+_DOUBTFUL = 0.001  # share of rows with a guessed number that is told
+_DROPPED = {
+    "doubled": "have nearly the time of the row before and were left out (packets or bursts? then give rate_hz)",
+    "overlapping": "lie in the time of the stretch before and were left out",
+}
 _LATE_S = 1.0  # rows of a single clock that are late by less are put in their place
 
 Array = NDArray[np.float64]
@@ -34,7 +41,8 @@ class Stamps:
 
     ``repeated`` marks rows that are bit by bit the row before, stamp and values. ``counts`` says that ``device`` is a
     sample counter times the nominal period, so that its rate is to be measured, not to be right. ``where`` names the
-    sensor and recording in messages.
+    sensor and recording in messages. ``steady`` says that ``host`` is a device's time with a declared offset, which no
+    step of the host's clock reaches.
     """
 
     device: Array | None
@@ -45,6 +53,7 @@ class Stamps:
     counts: bool = False
     keep_steps: bool = False
     latency_s: float = 0.0
+    steady: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +62,7 @@ class Timed:
 
     ``rows`` (m,) are places in the input, ``time_s`` (m,) increasing host seconds, ``index`` (m,) increasing sample
     numbers on the sensor's own period, with a leap between pieces, ``flags`` (m,) bits of `provenance`. ``facts`` goes
-    into ``joining.json``, ``notes`` to the user.
+    into ``joining.json``, ``notes`` to the user. ``steps`` are those of the host's clock that were taken out.
     """
 
     rows: Rows
@@ -63,6 +72,7 @@ class Timed:
     flags: NDArray[np.uint8]
     facts: dict[str, Any]
     notes: tuple[str, ...]
+    steps: tuple[HostStep, ...] = ()
 
 
 @dataclass(eq=False)
@@ -74,6 +84,7 @@ class _Work:
     host: Array | None
     dropped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    steps: list[HostStep] = field(default_factory=list)
 
     def keep(self, mask: NDArray[np.bool_], why: str) -> None:
         """Drop the rows outside of the mask."""
@@ -103,6 +114,8 @@ def time_samples(stamps: Stamps) -> Timed:
     base = stamps.device if stamps.device is not None else stamps.host
     assert base is not None
     two_clocks = stamps.device is not None and stamps.host is not None
+    if stamps.device is not None and stamps.host is not None:
+        check_units(stamps.device, stamps.host, stamps.where, stamps.rate_hz if stamps.counts else None)
     work = _Work(np.arange(n), base, stamps.host if two_clocks else None)
     if _has_doubled_rows(base, stamps.repeated):
         work.keep(~stamps.repeated, "repeated")
@@ -113,20 +126,21 @@ def time_samples(stamps: Stamps) -> Timed:
     _order(work, stamps.where)
     pieces: list[tuple[slice, Clock]] = []
     breaks: list[Break] = []
-    if _in_packets(work.base, stamps.rate_hz):
-        breaks, pieces = _spread(work, stamps)
-        work.base = np.concatenate([clock.times(_counter(rows, stamps)) for rows, clock in pieces])
+    uncertain = np.zeros(len(work.rows), bool)
+    packets: Packets | None = None
+    if _in_packets(work.base, stamps):
+        packets = _spread(work, stamps)
+        work.base, breaks, pieces, uncertain = packets.time_s, packets.breaks, packets.pieces, packets.doubtful
     if work.host is not None:
         breaks, pieces = _two_clocks(work, stamps)
-    elif not pieces:
+    elif packets is None:
         _settle_one_clock(work, stamps)
     time = work.base
-    uncertain = np.zeros(len(work.rows), bool)
     if work.host is not None:
         time = np.concatenate([clock.times(work.base[rows]) for rows, clock in pieces])
-        for rows, clock in pieces:
-            uncertain[rows] = clock.method == "assumed"
-    return _finish(work, stamps, time - stamps.latency_s, uncertain, pieces, breaks)
+    for rows, clock in pieces:
+        uncertain[rows] |= clock.method == "assumed"
+    return _finish(work, stamps, time - stamps.latency_s, uncertain, pieces, breaks, packets)
 
 
 def _order(work: _Work, where: str) -> None:
@@ -157,34 +171,40 @@ def _has_doubled_rows(base: Array, repeated: NDArray[np.bool_]) -> bool:
     )
 
 
-def _in_packets(base: Array, rate_hz: float | None) -> bool:
+def _in_packets(base: Array, stamps: Stamps) -> bool:
+    """Whether rows are to be told apart by their number: packets, or stamps that are held up in bursts."""
     if not np.isfinite(base).all():
         return True
     steps = np.abs(np.diff(base))
-    return bool(np.mean(steps < SAME / rate_hz if rate_hz else steps == 0) > _PACKED)
+    if stamps.rate_hz is None:
+        return bool(np.mean(steps == 0) > _PACKED)
+    close = steps < SAME / stamps.rate_hz
+    if np.mean(close) > _PACKED:
+        return True
+    # A row written twice makes one close step, a burst many in a row.
+    held = close[2:] & close[1:-1] & close[:-2]
+    return stamps.device is None and not stamps.steady and bool(held.sum() > max(10, _HELD * len(base)))
 
 
-def _spread(work: _Work, stamps: Stamps) -> tuple[list[Break], list[tuple[slice, Clock]]]:
-    """Clocks of the sample's number against the packets' stamps, one for each piece between losses."""
+def _spread(work: _Work, stamps: Stamps) -> Packets:
+    """Times of rows by their number, with notes of what was lost."""
     if stamps.rate_hz is None:
         raise DataError(
             f"E-DATA-020: {stamps.where} has many rows with one stamp (packets) and no rate to part them by; give "
             "rate_hz of the sensor"
         )
-    n = len(work.base)
-    period = 1 / stamps.rate_hz
-    counter = _counter(slice(0, n), stamps)
-    breaks = find_breaks(counter, work.base, floor_s=1.5 * period)
-    pieces = []
-    for rows in _slices(breaks, n):
-        known = np.flatnonzero(np.isfinite(work.base[rows])) + rows.start
-        pieces.append((rows, fit_clock(counter[known], work.base[known], period_s=period)))
-    return breaks, pieces
-
-
-def _counter(rows: slice, stamps: Stamps) -> Array:
-    assert stamps.rate_hz is not None
-    return np.arange(rows.start, rows.stop) / stamps.rate_hz
+    known = np.flatnonzero(np.isfinite(work.base))
+    if work.host is None:
+        _refuse_set_back(work.base[known], work.rows[known], stamps.where)
+    packets = spread_packets(work.base, stamps.rate_hz)
+    if packets.lost:
+        work.notes.append(f"{packets.lost} samples were lost at {packets.places} places between packets")
+    work.notes += packets.notes
+    if np.mean(packets.doubtful) > _DOUBTFUL:
+        work.notes.append(
+            f"{np.mean(packets.doubtful):.1%} of the rows stand where it cannot be told how many were lost (uncertain)"
+        )
+    return packets
 
 
 def _slices(breaks: list[Break], n: int) -> list[slice]:
@@ -203,8 +223,12 @@ def _two_clocks(work: _Work, stamps: Stamps) -> tuple[list[Break], list[tuple[sl
     breaks = find_breaks(work.base, work.host)
     of_host = [b for b in breaks if b.of_host and not stamps.keep_steps]
     if of_host:
-        work.host = work.host.copy()
+        raw, work.host = work.host, work.host.copy()
         for step in of_host:
+            known_host = np.flatnonzero(np.isfinite(raw))
+            at = int(np.searchsorted(known_host, step.row))
+            first = slice(known_host[max(0, at - 1)], known_host[min(at, len(known_host) - 1)] + 1)
+            work.steps.append(HostStep(float(raw[first][0]), float(raw[first][-1]), step.step_s))
             work.host[step.row :] -= step.step_s
             what = "of zone or daylight saving" if step.reason == "zone" else "backwards"
             work.notes.append(f"a step of the host clock {what} by {step.step_s:.3f} s was taken out")
@@ -216,52 +240,39 @@ def _two_clocks(work: _Work, stamps: Stamps) -> tuple[list[Break], list[tuple[sl
         enough = len(at) >= 3 and np.ptp(work.base[at]) >= _PIECE_S
         clocks.append(fit_clock(work.base[at], work.host[at], period_s=period) if enough else None)
     measured = [i for i, clock in enumerate(clocks) if clock is not None]
+    brief: list[tuple[Clock, float]] = []
     for i, at in enumerate(known):
         if clocks[i] is None:
             near = clocks[min(measured, key=lambda j: abs(j - i))] if measured else None
             drift = 0.0 if near is None else near.drift
+            if not measured and len(at) >= 3:
+                brief.append((fit_clock(work.base[at], work.host[at], period_s=period), float(np.ptp(work.base[at]))))
             clocks[i] = fit_clock(work.base[at], work.host[at], period_s=period, drift=drift)
     pieces = [(rows, clock) for rows, clock in zip(parts, clocks, strict=True) if clock is not None]
-    _check_drift(work, stamps, [pieces[i][1].drift for i in measured])
+    sure = [(pieces[i][1], float(np.ptp(work.base[known[i]]))) for i in measured] or brief
+    if note := check_drift(sure, stamps.where, stamps.rate_hz if stamps.counts else None):
+        work.notes.append(note)
     return breaks, pieces
-
-
-def _check_drift(work: _Work, stamps: Stamps, drifts: list[float]) -> None:
-    if not drifts:
-        return
-    worst = max(drifts, key=abs)
-    if stamps.counts:
-        if abs(worst) > MAX_RATE_ERROR:
-            raise DataError(
-                f"E-DATA-020: {stamps.where} counts {(stamps.rate_hz or 0.0) / (1 + worst):.4g} samples a second "
-                f"of the host, the mapping says rate_hz {stamps.rate_hz:g}; correct rate_hz"
-            )
-    elif abs(worst) > MAX_DRIFT:
-        raise DataError(
-            f"E-DATA-020: the device clock of {stamps.where} takes {1 / (1 + worst):.6g} s for a second of the host, "
-            f"expected one within {MAX_DRIFT * 1e6:.0f} ppm; correct the unit of device or host time"
-        )
-    elif abs(worst) > NOTED_DRIFT:
-        work.notes.append(f"the device clock drifts by {worst * 1e6:.0f} ppm, more than a quartz should")
 
 
 def _settle_one_clock(work: _Work, stamps: Stamps) -> None:
     """Put late rows in their place; refuse a clock that was put back, since nothing tells what came after."""
-    steps = np.diff(work.base)
-    if len(steps) == 0 or steps.min() >= 0:
-        return
-    row = int(np.argmin(steps))
-    if -steps[row] > _LATE_S:
-        quarters = round(steps[row] / ZONE_S)
-        named = (
-            " (a change of zone or daylight saving?)" if quarters and abs(steps[row] - quarters * ZONE_S) < 2 else ""
-        )
-        raise DataError(
-            f"E-DATA-020: time of {stamps.where} goes back by {-steps[row]:.6g} s at row {int(work.rows[row + 1])} "
-            f"from 0{named}, and no second clock tells what came after; correct it, split the file there, or "
-            "map both device and host time"
-        )
+    _refuse_set_back(work.base, work.rows, stamps.where)
     work.take(np.argsort(work.base, kind="stable"))
+
+
+def _refuse_set_back(time: Array, rows: Rows, where: str) -> None:
+    steps = np.diff(time)
+    if len(steps) == 0 or -steps.min() <= _LATE_S:
+        return
+    place = int(np.argmin(steps))
+    quarters = round(steps[place] / ZONE_S)
+    named = " (a change of zone or daylight saving?)" if quarters and abs(steps[place] - quarters * ZONE_S) < 2 else ""
+    raise DataError(
+        f"E-DATA-020: time of {where} goes back by {-steps[place]:.6g} s at row {int(rows[place + 1])} "
+        f"from 0{named}, and no second clock tells what came after; correct it, split the file there, or "
+        "map both device and host time"
+    )
 
 
 def _finish(
@@ -271,6 +282,7 @@ def _finish(
     uncertain: NDArray[np.bool_],
     pieces: list[tuple[slice, Clock]],
     breaks: list[Break],
+    packets: Packets | None,
 ) -> Timed:
     spans = [rows for rows, _ in pieces] or [slice(0, len(time))]
     read = len(stamps.repeated)
@@ -300,6 +312,9 @@ def _finish(
             f"stamps scatter by {jitter * 1e3:.1f} ms about any regular rate, so each is taken at its word"
         )
         smooth = time[order]
+    for why, what in _DROPPED.items():
+        if lost := counted.lost.get(why):
+            work.notes.append(f"{lost} rows {what}")
     facts = {
         "clocks": 1 if work.host is None else 2,
         "rows_read": read,
@@ -310,5 +325,6 @@ def _finish(
         "latency_s": stamps.latency_s,
         "pieces": described,
         "breaks": broken,
+        "lost_between_packets": None if packets is None else {"samples": packets.lost, "places": packets.places},
     }
-    return Timed(work.rows[order], smooth, counted.index, period, flags, facts, tuple(work.notes))
+    return Timed(work.rows[order], smooth, counted.index, period, flags, facts, tuple(work.notes), tuple(work.steps))

@@ -15,7 +15,7 @@ date             date, day of the week, month
 recording        length, rate, order among the subject's recordings
 columns          each further column of recordings.csv, but never ``split``
 quality          the mean of each quality column
-channel_mean     the mean of each channel: from the signal, so a floor and no leak
+channel_mean     the mean of each channel: from the signal, so a floor and no leak; NaN says nothing
 together         all of them but the last
 ===============  =====================================================================================================
 
@@ -25,7 +25,7 @@ a fitted experiment.
 """
 
 from conv2d.data.leaks.identity import Identity
-from conv2d.data.leaks.judge import Judgement, SubjectFigure
+from conv2d.data.leaks.judgement import Judgement, SubjectFigure
 from conv2d.data.leaks.report import DRAWS, MIN_DRAWS, LeakReport, measure_leaks
 from conv2d.data.leaks.script import Script
 from conv2d.data.leaks.table import Cutting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,17 @@ class Reached:
     def by_subject(self) -> NDArray[np.float64]:
         """Balanced accuracy of each subject over the classes that it shows, (D, S)."""
         return mean_recall(self.hits, self.support)
+
+    @property
+    def weighted_by_subject(self) -> NDArray[np.float64]:
+        """The part of each subject in ``pooled``, (D, S): of its windows right, each class weighing one in all.
+
+        Weighted by the subjects' windows in the same way, their mean is ``pooled``.
+        """
+        of_class = self.support.sum(axis=1, keepdims=True)
+        weight = np.divide(1.0, of_class, out=np.zeros(of_class.shape), where=of_class > 0)
+        part: NDArray[np.float64] = (self.hits * weight).sum(axis=2) / (self.support * weight).sum(axis=2)
+        return part
 
 
 def mean_recall(hits: NDArray[np.float64], support: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,7 +131,8 @@ def reach_together(
             for place, factor in enumerate(factors):
                 reads = chosen[at : at + step] == place
                 if reads.any():
-                    _add_evidence(evidence, factor, some, group, reads, n_groups)
+                    own_rows = factor.code if factor.code.ndim == 1 else factor.code[at : at + step]
+                    _add_evidence(evidence, replace(factor, code=own_rows), some, group, reads, n_groups)
         for s in range(n_groups):
             own = np.flatnonzero(group == s)
             scores = np.where((seen[:, s] > 0)[:, None], evidence[:, own], -np.inf)
@@ -146,7 +158,9 @@ def _add_evidence(
         rows, own = np.flatnonzero(reads[:, s]), np.flatnonzero(group == s)
         # A value that training lacks is as likely under every class: its constant changes nothing.
         table = np.log(_likelihood(total[rows] - counts[rows, s]) + np.float32(1e-12))
-        evidence[np.ix_(rows, own)] += table[:, factor.code[own]]
+        alike = factor.code.ndim == 1
+        read = table[:, factor.code[own]] if alike else table[np.arange(len(rows)), factor.code[rows, s]][:, None]
+        evidence[np.ix_(rows, own)] += read
 
 
 def tally(
@@ -159,16 +173,18 @@ def tally(
 ) -> Counts:
     """Count windows by labelling, group, value and class: float32 (D, S, V, K). O(D N).
 
+    ``code`` is (N,), or (D, S) with one value a group, another in each labelling.
+
     >>> tally(np.array([[0, 1, 1]]), np.array([0, 0, 1]), 2, np.zeros(3, int), 1, 2).tolist()
     [[[[1.0, 1.0], [0.0, 1.0]]]]
     """
     size = n_groups * n_values * n_classes
-    place = (group * n_values + code) * n_classes
     out = np.empty((len(labels), size), np.float32)
-    step = max(1, _CELLS_AT_ONCE // max(len(code), size))
+    step = max(1, _CELLS_AT_ONCE // max(len(group), size))
     for at in range(0, len(labels), step):
         some = labels[at : at + step]
-        flat = (np.arange(len(some)) * size)[:, None] + place + some
+        own = code if code.ndim == 1 else code[at : at + step][:, group]
+        flat = (np.arange(len(some)) * size)[:, None] + (group * n_values + own) * n_classes + some
         out[at : at + step] = np.bincount(flat.reshape(-1), minlength=len(some) * size).reshape(len(some), size)
     return out.reshape(len(labels), n_groups, n_values, n_classes)
 

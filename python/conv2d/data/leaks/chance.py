@@ -21,8 +21,8 @@ def drawn_labels(table: WindowTable, draws: int, seed: int, level: Level = "with
     bouts stay about as they are, for each subject; what they are tied to does not. Where recordings have one label
     each, the shift changes nothing and the rotation of recordings is all; where a subject has one recording, the shift.
 
-    ``between subjects``: whole subjects exchange their label sequences. It is for what is constant within each subject,
-    a target or an input, which nothing within subjects can tell from chance.
+    ``between subjects``: whole subjects exchange their label sequences. It is for a target that is constant within
+    each subject, which nothing within subjects can tell from chance; for an input see `exchanged_subjects`.
 
     Only labelled windows move, among themselves. Cost O(draws N).
 
@@ -52,6 +52,17 @@ def drawn_labels(table: WindowTable, draws: int, seed: int, level: Level = "with
             source, offset = rng.permutation(n_blocks), np.zeros(n_blocks, np.int64)
         row[order] = _shifted(label, bounds, source, offset)
     return out
+
+
+def exchanged_subjects(n_subjects: int, draws: int, seed: int) -> NDArray[np.int64]:
+    """Whose property each subject has, (1 + draws, S); in row 0 everybody's own.
+
+    It is chance for an input that is constant within subjects: the labels stay, so the size of a subject and the
+    classes that are tied to it do, too, which an exchange of labels would change.
+    """
+    rng = np.random.default_rng([seed, 2])
+    own = np.arange(n_subjects)
+    return np.stack([own, *(rng.permutation(own) for _ in range(draws))])
 
 
 def _shifted(

@@ -14,6 +14,7 @@ from conv2d.data.leaks.table import WindowTable
 
 FOLDS = 5
 GAIN = 0.05
+SPLIT_LEAKS, NAMES_SAY_LITTLE = "random split leaks", "names say little"
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,12 @@ class Identity:
 
     @property
     def verdict(self) -> str:
-        """``random split leaks`` where the subject or the recording gains more than 0.05, else ``no leak``."""
+        """``random split leaks`` where a name gains more than 0.05, else ``names say little``.
+
+        The latter is no leave for a random split: neighbours in time are alike, which no name shows.
+        """
         gain = max(self.by_subject, self.by_recording) - self.chance
-        return "random split leaks" if gain > GAIN else "no leak"
+        return SPLIT_LEAKS if gain > GAIN else NAMES_SAY_LITTLE
 
     def to_dict(self) -> dict[str, Any]:
         """For leaks.json."""

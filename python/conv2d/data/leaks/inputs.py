@@ -27,7 +27,10 @@ _SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 0.999)
 
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """One property of a window as one of ``n_values`` values, int64 (N,)."""
+    """One property of a window as one of ``n_values`` values, int64 (N,).
+
+    Or a property of subjects: (D, S), where D times the S subjects have exchanged theirs.
+    """
 
     name: str
     code: NDArray[np.int64]
@@ -39,7 +42,7 @@ class Input:
     """A trivial input: the factors that it may be read from, or the reason why there is none.
 
     ``absent`` is empty where there are factors, otherwise NOT_APPLICABLE or NOT_MEASURED. ``signal`` marks what is
-    read from the samples themselves and is therefore no leak but a floor.
+    read from the samples themselves and is therefore no leak but a floor. ``n_constant`` is for `of_subjects`.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Input:
     absent: str = ""
     reason: str = ""
     signal: bool = False
+    n_constant: int = 0
 
 
 def trivial_inputs(table: WindowTable) -> list[Input]:
@@ -65,6 +69,29 @@ def trivial_inputs(table: WindowTable) -> list[Input]:
         _quality(table),
         _channel_mean(table),
     ]
+
+
+def of_subjects(given: Input, subject: NDArray[np.int64], exchanged: NDArray[np.int64]) -> Input:
+    """What of an input belongs to subjects: factors with one value in half of them or more, as each one's commonest.
+
+    A window that is unlike the others of its subject does not turn a property of the subject into one of windows.
+    ``exchanged`` (D, S) says whose value each subject has in each draw. ``factors`` is empty where there is none, or
+    where all subjects have the same value; ``n_constant`` is the number of subjects in whom one of them is constant.
+
+    >>> site = Factor("site", np.array([0, 0, 1, 1, 1, 0, 0]), 2)
+    >>> orders = np.array([[0, 1, 2], [1, 2, 0]])
+    >>> of_subjects(Input("columns", (site,)), np.array([0, 0, 1, 1, 1, 1, 2]), orders).factors[0].code.tolist()
+    [[0, 1, 0], [1, 0, 0]]
+    """
+    found, n_constant, n_subjects = [], 0, exchanged.shape[1]
+    for factor in given.factors:
+        counts = np.zeros((n_subjects, factor.n_values), np.int64)
+        np.add.at(counts, (subject, factor.code), 1)
+        commonest, constant = counts.argmax(axis=1), int(((counts > 0).sum(axis=1) == 1).sum())
+        if 2 * constant >= n_subjects and len(np.unique(commonest)) > 1:
+            found.append(Factor(factor.name, commonest[exchanged], factor.n_values))
+            n_constant = max(n_constant, constant)
+    return Input(given.name, tuple(found), signal=given.signal, n_constant=n_constant)
 
 
 def categories(name: str, values: Sequence[str] | NDArray[np.str_], limit: int = MAX_VALUES) -> Factor:
@@ -214,5 +241,22 @@ def _quality(table: WindowTable) -> Input:
 
 
 def _channel_mean(table: WindowTable) -> Input:
-    factors = [factor for f, name in enumerate(table.columns) for factor in _both_ways(name, table.means[:, f])]
+    means = [_without_gaps(table.means[:, f], table.subject) for f in range(len(table.columns))]
+    factors = [factor for name, own in zip(table.columns, means, strict=True) for factor in _both_ways(name, own)]
     return _given("channel_mean", factors, "the mean of every channel is constant", signal=True)
+
+
+def _without_gaps(means: NDArray[np.float64], subject: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A window without a mean takes one of the subject's others by lot, else of anybody's: drop-out is no posture.
+
+    A value of its own for NaN would tell a label that goes with drop-out, as would leaving such windows out.
+    """
+    known = ~np.isnan(means)
+    filled = means.copy()
+    rng = np.random.default_rng(0)
+    for s in np.unique(subject[~known]):
+        own = subject == s
+        source = means[known & own] if (known & own).any() else means[known]
+        if len(source):
+            filled[own & ~known] = rng.choice(source, int((own & ~known).sum()))
+    return filled

@@ -12,34 +12,22 @@ from typing import Any
 import numpy as np
 
 from conv2d.data.dataset import Dataset
-from conv2d.data.leaks.identity import Identity, measure_identity
-from conv2d.data.leaks.judge import ALPHA, FLOOR, LEAK, MIN_EXCESS, MIN_SHARE, NO_LEAK, Judgement, judge
+from conv2d.data.leaks.identity import SPLIT_LEAKS, Identity, measure_identity
+from conv2d.data.leaks.inputs import NOT_MEASURED
+from conv2d.data.leaks.judge import judge
+from conv2d.data.leaks.judgement import ALPHA, FLOOR, LEAK, MIN_EXCESS, MIN_SHARE, NO_LEAK, SOME, Judgement
+from conv2d.data.leaks.meaning import MEANING, WORDS
 from conv2d.data.leaks.script import Script, measure_script
 from conv2d.data.leaks.table import LABEL, Cutting, read_table
 from conv2d.data.meta import in_words
 
 DRAWS = 399
-MIN_DRAWS = 200
-FEW_WINDOWS = 10
+MIN_DRAWS = 399
+"""With fewer, the smallest p value, doubled for two levels and corrected for nine inputs, would be no small one."""
 
-MEANING = {
-    "sensors": "drop-outs come with some labels, so a model can read them instead of motion: use the sensors that all "
-    "recordings have, or drop sensors at random in training",
-    "position": "labels follow the course of the recording, as in a script: a decoder or a long context can learn the "
-    "protocol, and such figures will not hold in free behaviour; judge single windows, or test on other protocols",
-    "time_of_day": "labels follow the hour: light, warmth or heading can stand in for behaviour; leave out channels "
-    "that carry the hour, and test on other hours",
-    "date": "labels follow the day, and with it the set-up and the weather: hold out whole days beside subjects",
-    "recording": "length, rate or order of the recordings differ by label: they were cut or arranged by what they "
-    "show, so give a model windows only, and nothing of where a recording begins or ends",
-    "columns": "what recordings.csv says of a recording differs by label: hold out whole sources or set-ups, too",
-    "quality": "gaps or flags come with some labels: keep these columns from the model, and see whether filled "
-    "samples can be told by their smoothness",
-    "channel_mean": "one number a window, posture, mounting or place without any motion: a model has to be held "
-    "against this figure, not against chance",
-    "together": "a model that reaches no more than this has shown no knowledge of motion",
-}
-"""What a leak of each input means for evaluation."""
+SCRIPT_DRAWS = 200
+FEW_WINDOWS = 10
+_TOLD = (LEAK, SOME, FLOOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +61,18 @@ class LeakReport:
         """The inputs that leak."""
         return [found.name for found in self.inputs if found.verdict == LEAK]
 
+    @property
+    def bar(self) -> Judgement | None:
+        """Of all inputs measured, floor and ``together`` among them, the one that reaches most: a model's first bar."""
+        measured = [found for found in self.inputs if found.balanced_accuracy is not None]
+        return max(measured, key=lambda found: found.balanced_accuracy or 0.0, default=None)
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """The inputs that might leak and could not be measured, if none that might leak could; else nothing."""
+        judged = any(found.balanced_accuracy is not None for found in self.inputs if found.name != "channel_mean")
+        return [] if judged else [found.name for found in self.inputs if found.verdict == NOT_MEASURED]
+
     def share_of_model(self, model: float) -> dict[str, float]:
         """How much each leak or floor reaches by itself, as a share of what a model has above chance.
 
@@ -80,7 +80,7 @@ class LeakReport:
         """
         shares: dict[str, float] = {}
         for found in self.inputs:
-            if found.verdict in (LEAK, FLOOR) and found.excess is not None and found.chance is not None:
+            if found.verdict in _TOLD and found.excess is not None and found.chance is not None:
                 above = model - found.chance
                 shares |= {found.name: found.excess / above} if above > 0 else {}
         return shares
@@ -105,6 +105,7 @@ class LeakReport:
             "rule": {"p_holm_at_most": ALPHA, "excess_above": MIN_EXCESS, "share_of_subjects_above": MIN_SHARE},
             "draws": self.draws,
             "leaks": self.leaks,
+            "bar": self.bar and {"input": self.bar.name, "balanced_accuracy": self.bar.balanced_accuracy},
             "inputs": {
                 found.name: {**found.to_dict(), **self._meaning(found)} for found in self.inputs
             },
@@ -115,31 +116,45 @@ class LeakReport:
 
     @staticmethod
     def _meaning(found: Judgement) -> dict[str, str]:
-        return {"meaning": MEANING[found.name]} if found.verdict in (LEAK, FLOOR) else {}
+        return {"meaning": MEANING[found.name]} if found.verdict in _TOLD else {}
 
     def sentences(self) -> list[str]:
-        """One for each leak and floor, then what order and identity say, then what was not measured and why."""
+        """One for each leak and floor, the bar for a model, what order and identity say, and what was not measured."""
         told = []
         for found in self.inputs:
-            if found.verdict in (LEAK, FLOOR):
+            if found.verdict in _TOLD:
                 read = f" ({_names(found)})" if found.chosen else ""
                 told.append(
-                    f"{found.verdict}: {_words(found.name)}{read} reaches {found.balanced_accuracy:.3f} "
+                    f"{found.verdict}: {WORDS[found.name]}{read} reaches {found.balanced_accuracy:.3f} "
                     f"against {found.chance:.3f} by chance, above it in {found.subjects_above} of "
                     f"{found.measured_subjects} subjects; {MEANING[found.name]}"
                 )
-        told += [self._script_sentence(), self._identity_sentence()]
+        told += [self._bar_sentence(), self._script_sentence(), self._identity_sentence()]
         if self.windows_per_recording < FEW_WINDOWS and not self.one_label_each:
             told.append(
                 f"note: recordings have {self.windows_per_recording:.0f} labelled windows on average, so what these "
                 "hit depends on a recording's length; give shorter ones with --window"
             )
-        told += [
-            f"{found.verdict}: {_words(found.name)}: {found.reason}"
-            for found in self.inputs
-            if found.excess is None or (found.beyond_chance and found.verdict == NO_LEAK)
+        return [sentence for sentence in [*told, *self._unshown()] if sentence]
+
+    def _unshown(self) -> list[str]:
+        """Why an input has no figures or is no leak though beyond chance; inputs with one reason share a sentence."""
+        alike: dict[tuple[str, str], list[str]] = {}
+        for found in self.inputs:
+            if found.excess is None or (found.beyond_chance and found.verdict == NO_LEAK):
+                alike.setdefault((found.verdict, found.reason), []).append(WORDS[found.name])
+        return [
+            f"{verdict}: {'all inputs' if len(names) == len(self.inputs) else in_words(names, len(names))}: {reason}"
+            for (verdict, reason), names in alike.items()
         ]
-        return [sentence for sentence in told if sentence]
+
+    def _bar_sentence(self) -> str:
+        if self.bar is None:
+            return ""
+        return (
+            f"bar: {WORDS[self.bar.name]} reaches most, {self.bar.balanced_accuracy:.3f}; a model of the same windows "
+            "that reaches no more has shown no knowledge of motion"
+        )
 
     def _script_sentence(self) -> str:
         if not self.script.reached:
@@ -161,9 +176,14 @@ class LeakReport:
         found = self.identity
         tied = [f"{label} ({subject})" for label, subject in found.tied.items()]
         alone = f"; of one subject only: {in_words(tied)}" if tied and self.target != "subject" else ""
+        names = (
+            "which a random split would credit a model with"
+            if found.verdict == SPLIT_LEAKS
+            else "so names alone gain little, but neighbours in time are alike, and a random split still leaks by them"
+        )
         return (
-            f"{found.verdict}: under a random split of windows the subject alone reaches {found.by_subject:.3f} and "
-            f"the recording alone {found.by_recording:.3f}, against {found.chance:.3f}, and subjects hold "
+            f"identity: under a random split of windows the subject alone reaches {found.by_subject:.3f} and the "
+            f"recording alone {found.by_recording:.3f}, against {found.chance:.3f}, {names}; subjects hold "
             f"{found.information_share:.0%} of the information on {self.target}; split by subject{alone}"
         )
 
@@ -206,7 +226,7 @@ def measure_leaks(
     cutting
         The windows; 2 s of all sensors by default, one after the other, labelled by their centre.
     draws
-        Labellings that give chance, at least 200. The smallest p value is 1 / (1 + draws).
+        Labellings that give chance, at least 399. The smallest p value is 1 / (1 + draws).
     seed
         The same seed gives the same figures.
     progress
@@ -226,7 +246,7 @@ def measure_leaks(
     >>> from conv2d.data.simulate import simulate_dataset
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     dogs = simulate_dataset(pathlib.Path(folder) / "dogs", n_subjects=4, minutes=1, rate_hz=25, seed=1)
-    ...     report = measure_leaks(dogs, draws=200)
+    ...     report = measure_leaks(dogs, draws=399)
     >>> report.leaks
     []
     """
@@ -251,7 +271,7 @@ def measure_leaks(
         len(table.rows),
         table.subjects,
         tuple(judge(table, draws, seed)),
-        measure_script(table, MIN_DRAWS, seed),
+        measure_script(table, SCRIPT_DRAWS, seed),
         measure_identity(table, seed),
         draws,
         table.one_label_each,
@@ -264,20 +284,6 @@ def measure_leaks(
             "simulated": dataset.meta.simulated,
         },
     )
-
-
-def _words(name: str) -> str:
-    return {
-        "sensors": "which sensors are missing",
-        "position": "the position in the recording",
-        "time_of_day": "the time of day",
-        "date": "the date",
-        "recording": "length, rate or order of the recording",
-        "columns": "a further column of recordings.csv",
-        "quality": "a quality column",
-        "channel_mean": "the mean of one channel",
-        "together": "all of these but the channel's mean together",
-    }[name]
 
 
 def _names(found: Judgement) -> str:

@@ -21,12 +21,14 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
 from conv2d.data.importers.annotations.intervals import Annotation, Document, decode_text, read_bytes
 from conv2d.data.importers.annotations.labelled_copy import write_labelled
 from conv2d.data.importers.annotations.plan import CODE, read_label_plan
+from conv2d.data.importers.registry import FORMATS
 from conv2d.data.importers.result import ImportResult
 from conv2d.data.importers.sources import find_sources
 from conv2d.data.meta import in_words, one_line
@@ -67,7 +69,7 @@ def import_boris(
     {'walk': 350}
     """
     plan = read_label_plan(mapping, data, lane_key="subject")
-    files = find_sources(source, (".tsv", ".csv", ".txt"), None, code=CODE)
+    files = find_sources(source, FORMATS["boris"].patterns, plan.files, code=CODE)
     documents: dict[str, Document] = {}
     for path in files:
         for document in read_boris(path):
@@ -141,7 +143,7 @@ def _table(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[str, dict[str, s
             if any(form <= {*header} for form in _FORMS):
                 if doubled := sorted({c for c in header if c and header.count(c) > 1}):
                     raise DataError(f"{CODE}: {path} has column {in_words(doubled)} more than once; rename all but one")
-                rest = io.StringIO("\n".join(lines[number + 1 :]), newline="")
+                rest = io.StringIO("\n".join(lines[number + 1 :]), newline="")  # without line end where it is cut
                 return header, _rows(path, header, rest, delimiter, number + 1), delimiter != ","
     raise DataError(
         f"{CODE}: {path} has no header with Behavior and with Start (s) and Stop (s), or with Time and Behavior type, "
@@ -160,6 +162,8 @@ def _rows(
     path: Path, header: Sequence[str], rest: io.StringIO, delimiter: str, line: int
 ) -> Iterator[tuple[str, dict[str, str]]]:
     reader = csv.reader(rest, delimiter=delimiter)
+    ends_whole = rest.getvalue().endswith("\n")
+    needed = 1 + max(header.index(column) for form in _FORMS if form <= {*header} for column in form)
     while True:
         where = f"line {line + reader.line_num + 1} of {path.name}"
         try:
@@ -170,11 +174,13 @@ def _rows(
             return
         if not any(v.strip() for v in values):
             continue
-        if len(values) < len(header):
+        # Editors strip trailing tabs; but a file that ends within a line may have lost digits of a time.
+        is_cut = not ends_whole and rest.tell() == len(rest.getvalue())
+        if len(values) < (len(header) if is_cut else needed):
             raise DataError(
                 f"{CODE}: {where} has {len(values)} fields, the header has {len(header)}; export the events again"
             )
-        yield where, {name: value.strip() for name, value in zip(header, values, strict=False)}
+        yield where, {name: value.strip() for name, value in zip_longest(header, values[: len(header)], fillvalue="")}
 
 
 def _column(name: str) -> str:
@@ -198,7 +204,7 @@ def _paired(events: Sequence[_Event], observation: str) -> list[Annotation]:
     """States made of START and STOP, and points, in order of time."""
     annotations = []
     running: dict[tuple[str, ...], _Event] = {}
-    for event in sorted(events, key=lambda e: e.time_s):
+    for event in _in_order(events):
         subject, behavior = event.key[:2]
         if event.kind == "POINT":
             annotations.append(Annotation(event.time_s, event.time_s, behavior, subject, event.place, is_point=True))
@@ -224,6 +230,24 @@ def _paired(events: Sequence[_Event], observation: str) -> list[Annotation]:
             f"{observation}; fix unpaired events in BORIS and export again"
         )
     return annotations
+
+
+def _in_order(events: Sequence[_Event]) -> Iterator[_Event]:
+    """Events by time; of those at one time first what stops a state that runs, last what stops one begun then."""
+    running: dict[tuple[str, ...], int] = {}
+    for _, at_once in groupby(sorted(events, key=lambda e: e.time_s), key=lambda e: e.time_s):
+        first, middle, last = [], [], []
+        for event in at_once:
+            if event.kind != "STOP":
+                middle.append(event)
+            elif running.get(event.key, 0) > 0:
+                running[event.key] -= 1
+                first.append(event)
+            else:
+                last.append(event)
+        for event in (*middle, *last):
+            running[event.key] = running.get(event.key, 0) + (event.kind == "START") - (event.kind == "STOP")
+        yield from (*first, *middle, *last)
 
 
 def _seconds(text: str, column: str, where: str, comma: bool) -> float:

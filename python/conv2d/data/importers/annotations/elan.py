@@ -13,29 +13,29 @@ their neighbours' (as ELAN shows them; a note counts them), those that refer to 
 with a DOCTYPE are refused, as it can make a small file fill the memory.
 
 Text: with column titles (``Begin Time - ss.msec``, ``End Time - ss.msec`` and a column for each tier), or without them
-where begin and end stand there as hh:mm:ss.ms, with the tier first and the annotation last.
+where begin and end stand there as hh:mm:ss.ms, with the tier first and the annotation behind the times. An export of
+several files is refused, as its times count from the start of each.
 
 Source: ELAN Annotation Format (EAF) 3.0; ELAN manual, "Exporting a document as a tab-delimited text file".
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from conv2d.data.importers.annotations.intervals import Annotation, Document, decode_text, read_bytes
+from conv2d.data.importers.annotations.elan_text import read_tab_export
+from conv2d.data.importers.annotations.intervals import Annotation, Document, not_empty, read_bytes
 from conv2d.data.importers.annotations.labelled_copy import write_labelled
 from conv2d.data.importers.annotations.plan import CODE, read_label_plan
+from conv2d.data.importers.registry import FORMATS
 from conv2d.data.importers.result import ImportResult
 from conv2d.data.importers.sources import find_sources
-from conv2d.data.meta import in_words, one_line
+from conv2d.data.meta import one_line
 from conv2d.errors import DataError
-
-_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:[.,]\d+)?)")
-_FORMS = ("msec", "ss.msec", "hh:mm:ss.ms")  # of a time in text exports, in the order of preference
 
 
 def import_elan(
@@ -57,7 +57,7 @@ def import_elan(
         E-DATA-012.
     """
     plan = read_label_plan(mapping, data, lane_key="tier")
-    files = find_sources(source, (".eaf", ".txt", ".tsv"), None, code=CODE)
+    files = find_sources(source, FORMATS["elan"].patterns, plan.files, code=CODE)
     documents: dict[str, Document] = {}
     for path in files:
         document = read_eaf(path) if path.suffix.lower() == ".eaf" else read_tab_export(path)
@@ -118,7 +118,7 @@ def read_eaf(path: Path) -> Document:
         document.notes.append(f"times of {path.name} that lie evenly between those set by hand: {n_between}")
     if n_empty:
         document.notes.append(f"annotations of {path.name} without text, left out: {n_empty}")
-    return _not_empty(document)
+    return not_empty(document)
 
 
 def _parse(path: Path, raw: bytes) -> ElementTree.Element:
@@ -232,85 +232,3 @@ def _add(document: Document, annotation: ElementTree.Element, start: float, stop
         where = f"annotation {annotation.get('ANNOTATION_ID')} of {document.path.name}"
         document.annotations.append(Annotation(start, stop, label, tier, where))
     return not label
-
-
-def read_tab_export(path: Path) -> Document:
-    """The annotations of a tab-delimited text export.
-
-    Raises
-    ------
-    DataError
-        E-DATA-019, with the line.
-    """
-    document = Document(path.stem, path)
-    lines = decode_text(read_bytes(path)).splitlines()
-    rows = [
-        (n, line.split("\t")) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith(('"#', "#"))
-    ]
-    header = [name.strip() for name in rows[0][1]] if rows else []
-    titled = any(name.startswith("Begin Time") for name in header)
-    for start, stop, cells in _titled(path, header, rows[1:]) if titled else _untitled(path, rows):
-        for where, tier, value in cells:
-            if stop < start:
-                raise DataError(
-                    f"{CODE}: {where} goes from {start:g} to {stop:g} s, expected an end after its begin; correct it "
-                    "in ELAN"
-                )
-            document.annotations.append(Annotation(start, stop, value, tier, where))
-    return _not_empty(document)
-
-
-_Row = tuple[float, float, list[tuple[str, str, str]]]  # start, stop, and (place, tier, label) of each label
-
-
-def _titled(path: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> Iterator[_Row]:
-    for form in _FORMS:
-        begin, end = f"Begin Time - {form}", f"End Time - {form}"
-        if begin in header and end in header:
-            break
-    else:
-        raise DataError(
-            f"{CODE}: {path} has columns {in_words(header)}, expected Begin Time and End Time in one of "
-            f"{', '.join(_FORMS)}; export it with those"
-        )
-    tiers = [i for i, name in enumerate(header) if not re.match(r"(Begin Time|End Time|Duration) - ", name)]
-    for number, fields in rows:
-        where = f"line {number} of {path.name}"
-        if len(fields) <= max(header.index(begin), header.index(end)):
-            raise DataError(f"{CODE}: {where} has {len(fields)} fields, the titles are {len(header)}; export it again")
-        start, stop = (_time(fields[header.index(c)], form, where) for c in (begin, end))
-        cells = [
-            (where, header[i], " ".join(fields[i].split())) for i in tiers if i < len(fields) and fields[i].strip()
-        ]
-        yield start, stop, cells
-
-
-def _untitled(path: Path, rows: Sequence[tuple[int, list[str]]]) -> Iterator[_Row]:
-    for number, fields in rows:
-        where = f"line {number} of {path.name}"
-        clocks = [i for i, text in enumerate(fields) if _CLOCK.fullmatch(text.strip())]
-        if len(clocks) < 2 or clocks[0] == 0:
-            raise DataError(
-                f"{CODE}: {where} has no begin and end as hh:mm:ss.ms behind a tier, and the file has no column "
-                "titles; export it with 'separate column for each tier', or save it as .eaf"
-            )
-        start, stop = (_time(fields[i], "hh:mm:ss.ms", where) for i in clocks[:2])
-        value = " ".join(fields[-1].split())
-        yield start, stop, [(where, fields[0].strip(), value)] if value else []
-
-
-def _time(text: str, form: str, where: str) -> float:
-    text = text.strip()
-    if form == "hh:mm:ss.ms":
-        clock = _CLOCK.fullmatch(text)
-        if clock:
-            return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3].replace(",", "."))
-    elif re.fullmatch(r"\d{1,12}([.,]\d*)?", text):
-        return float(text.replace(",", ".")) / (1000 if form == "msec" else 1)
-    raise DataError(f"{CODE}: {where} has the time {text!r}, expected {form}; export it again")
-
-
-def _not_empty(document: Document) -> Document:
-    if not document.annotations:
-        raise DataError(f"{CODE}: {document.path} holds no annotation with text, expected labels; leave it out")
-    return document

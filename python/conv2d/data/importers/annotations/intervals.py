@@ -46,11 +46,11 @@ class Document:
 
 @dataclass(frozen=True)
 class Placed:
-    """An annotation with its class, in seconds from the first sample of its recording."""
+    """An annotation with its class, in seconds from the first sample of its recording; None keeps it without label."""
 
     start_s: float
     stop_s: float
-    label: str
+    label: str | None
     place: str
 
 
@@ -87,18 +87,20 @@ def decode_text(raw: bytes) -> str:
         return raw.decode("cp1252", errors="replace")
 
 
+def not_empty(document: Document) -> Document:
+    """The document itself; DataError where it has no annotation."""
+    if not document.annotations:
+        raise DataError(f"{CODE}: {document.path} holds no annotation with text, expected labels; leave it out")
+    return document
+
+
 def place(annotations: Sequence[Annotation], offset_s: float, plan: LabelPlan, counts: Counts) -> list[Placed]:
     """Annotations renamed and shifted as the plan says; those that it drops are counted."""
     placed = []
     for a in annotations:
         label = plan.label_map.get(a.label, a.label)
-        if label is None:
+        if label is None and a.is_point:
             continue
-        if plan.classes is not None and label not in plan.classes:
-            raise DataError(
-                f"E-DATA-010: {a.place} has label {label!r}, classes names {in_words(plan.classes, 30)}; add it "
-                "there, or to map or null"
-            )
         start, stop = a.start_s + offset_s, a.stop_s + offset_s
         if a.is_point:
             if plan.point_s is None:
@@ -108,6 +110,11 @@ def place(annotations: Sequence[Annotation], offset_s: float, plan: LabelPlan, c
         elif not stop > start:
             counts.empty += 1
             continue
+        if plan.classes is not None and label is not None and label not in plan.classes:
+            raise DataError(
+                f"E-DATA-010: {a.place} has label {label!r}, classes names {in_words(plan.classes, 30)}; add it "
+                "there, or to map or null"
+            )
         placed.append(Placed(start, stop, label, a.place))
     return placed
 
@@ -130,7 +137,9 @@ def paint(
     DataError
         E-DATA-019: two labels meet without a priority, or an annotation lies outside of the recording.
     """
-    words = list(dict.fromkeys([*(p.label for p in placed), *([plan.unlabelled] if plan.unlabelled else [])]))
+    blank = [p for p in placed if p.label is None]
+    placed = [p for p in placed if p.label is not None]
+    words = list(dict.fromkeys([*(p.label or "" for p in placed), *([plan.unlabelled] if plan.unlabelled else [])]))
     rank = {label: i for i, label in enumerate(plan.priority)}
     owner = np.full(len(time_s), -1, np.int64)
     for i, p in enumerate(placed):
@@ -142,16 +151,20 @@ def paint(
             other = placed[int(j)]
             if other.label == p.label:
                 continue
-            if p.label not in rank or other.label not in rank:
+            mine, theirs = rank.get(p.label or ""), rank.get(other.label or "")
+            if mine is None or theirs is None:
                 raise _overlap(other, p, recording)
-            if rank[p.label] < rank[other.label]:
+            if mine < theirs:
                 owners[owners == j] = -1
         owners[owners < 0] = i
-    codes = np.array([words.index(p.label) for p in placed] + [-1], np.int64)[owner]
+    codes = np.array([words.index(p.label or "") for p in placed] + [-1], np.int64)[owner]
     if plan.unlabelled and placed:
         first, last = min(p.start_s for p in placed), max(p.stop_s for p in placed)
         inside = slice(*np.searchsorted(time_s - time_s[:1], np.array([first, last]) - _ROUNDING_S))
-        codes[inside][codes[inside] < 0] = words.index(plan.unlabelled)
+        free = codes < 0
+        for p in blank:
+            free[slice(*np.searchsorted(time_s - time_s[:1], np.array([p.start_s, p.stop_s]) - _ROUNDING_S))] = False
+        codes[inside][free[inside]] = words.index(plan.unlabelled)
     return codes, words
 
 

@@ -3,6 +3,7 @@
 The importers `boris` and `elan` share this module and these keys of the mapping, all optional::
 
     data: walks                     # the data set, relative to the mapping file; or --data
+    files: "*.eaf"                  # which files of a folder
     name: walks_labelled            # by default the name of the output folder; also title, notes
     recordings: {obs1: rex_walk1, obs2/bella: bella_walk1, trial: null}
                                     # observation (BORIS) or file without suffix (ELAN): recording; with /subject or
@@ -71,8 +72,11 @@ def write_labelled(
     counts = Counts()
     notes = [note for document in documents for note in document.notes]
     placed = _assign(documents, data, plan, lane_key, counts, notes)
+    notes += _not_found(documents, plan)
     labels: dict[str, int] = {}
     n_rows = 0
+    if progress is not None:
+        progress(0, len(data.table))
     with new_dataset_folder(Path(out)) as folder:
         (folder / "recordings").mkdir()
         for done, row in enumerate(data.table):
@@ -92,6 +96,8 @@ def write_labelled(
             )
         notes += _told(counts, len(data.table) - len(placed))
         classes = plan.classes if plan.classes is not None else tuple(sorted(w for w, n in labels.items() if n))
+        if plan.unlabelled is not None and plan.unlabelled not in classes:
+            classes = (*classes, plan.unlabelled)
         made = [f"labels from the {tool} file {f.name} (sha256 {_sha256(f)}), put onto {data.meta.name}" for f in files]
         meta = replace(
             data.meta, name=plan.name or Path(out).name, title=plan.title or data.meta.title, classes=classes,
@@ -140,6 +146,22 @@ def _assign(
             found = [a for a in document.annotations if a.lane in of]
             placed.setdefault(target, []).extend(place(found, offset, plan, counts))
     return placed
+
+
+def _not_found(documents: Sequence[Document], plan: LabelPlan) -> list[str]:
+    """Notes on names in the mapping that no annotation has: they do nothing, as where they are misspelt."""
+    there = {a.label for d in documents for a in d.annotations}
+    classes = {to for label in there if (to := plan.label_map.get(label, label)) is not None} | {plan.unlabelled or ""}
+    named = {"map or null": (plan.label_map, there), "priority": (plan.priority, classes)}
+    named["classes"] = (plan.classes or (), classes)
+    notes = []
+    for key, (names, known) in named.items():
+        for name in names:
+            if name not in known:
+                near = get_close_matches(name, sorted(known - {""}), 1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                notes.append(f"no annotation is called {name!r}, which {key} of {plan.where} names{hint}")
+    return notes
 
 
 def _target(document: Document, lane: str, names: Sequence[str], plan: LabelPlan) -> str | None:

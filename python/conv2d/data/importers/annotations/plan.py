@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conv2d.data.importers.sources import read_keys, text_of, texts_of
+from conv2d.data.importers.sources import pattern_of, read_keys, text_of, texts_of
 from conv2d.errors import ConfigError, UsageError
 
 CODE = "E-DATA-019"
@@ -17,6 +17,7 @@ class LabelPlan:
     """A checked mapping; see `conv2d.data.importers.annotations.labelled_copy` for its keys."""
 
     data: Path
+    files: str | None = None
     name: str = ""
     title: str = ""
     notes: tuple[str, ...] = ()
@@ -49,8 +50,8 @@ def read_label_plan(
         No data set is named, neither here nor by the mapping.
     """
     known = (
-        "data", "name", "title", "notes", "recordings", lane_key, "offset_s", "map", "null", "classes", "priority",
-        "points", "unlabelled", "clip",
+        "data", "files", "name", "title", "notes", "recordings", lane_key, "offset_s", "map", "null", "classes",
+        "priority", "points", "unlabelled", "clip",
     )  # fmt: skip
     content, where = read_keys(mapping, known, code=CODE)
     if data is None and content.get("data") is not None:
@@ -69,6 +70,7 @@ def read_label_plan(
     renamed = _names(content, "map", where) | dict.fromkeys(texts_of(content, "null", where, code=CODE))
     return LabelPlan(
         data=Path(data),
+        files=pattern_of(content, where, code=CODE),
         name=text_of(content, "name", where, code=CODE),
         title=text_of(content, "title", where, code=CODE),
         notes=texts_of(content, "notes", where, code=CODE),
@@ -87,8 +89,14 @@ def read_label_plan(
 
 def _names(content: Mapping[str, Any], key: str, where: str) -> dict[str, str | None]:
     value = content.get(key) or {}
-    if not isinstance(value, Mapping) or any(isinstance(v, dict | list | bool) for v in value.values()):
+    if not isinstance(value, Mapping):
         raise ConfigError(f"{CODE}: {key} of {where} is {value!r}, expected 'name there: name here', or null for none")
+    for there, here in value.items():
+        if here is not None and (isinstance(here, bool) or not isinstance(here, str | int | float)):
+            raise ConfigError(
+                f"{CODE}: {key} of {where} makes {here!r} of {str(there)!r}, expected a name, or null for none; put it "
+                "in quotes"
+            )
     return {str(k): None if v is None else str(v) for k, v in value.items()}
 
 

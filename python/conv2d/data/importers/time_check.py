@@ -22,7 +22,7 @@ _GAPS_NAMED = 12  # recordings with gaps that get a note each; of more there is 
 
 
 @dataclass(eq=False)
-class Clock:
+class TimeCheck:
     """What is kept of one recording's time."""
 
     origin: Any = None  # its first and last time so far, in the table's unit
@@ -86,7 +86,7 @@ class Clock:
         return self.n_gaps + len(steps), max(self.longest_s, float(steps.max(initial=0)))
 
 
-def gap_notes(clocks: Mapping[str, Clock], rate_hz: float) -> list[str]:
+def gap_notes(clocks: Mapping[str, TimeCheck], rate_hz: float) -> list[str]:
     """A sentence for each recording whose clock has gaps, or one for all of them where they are many."""
     gaps = {name: found for name, clock in clocks.items() if (found := clock.gaps(rate_hz))[0]}
     if len(gaps) > _GAPS_NAMED:
@@ -102,7 +102,7 @@ def gap_notes(clocks: Mapping[str, Clock], rate_hz: float) -> list[str]:
 
 
 def increasing(
-    clock: Clock, raw: NDArray[Any], place: Callable[[int], str], column: str, unit: str
+    clock: TimeCheck, raw: NDArray[Any], place: Callable[[int], str], column: str, unit: str
 ) -> NDArray[np.float64]:
     """The steps before each row in seconds, one fewer for the first rows; ``clock`` moves on to the last.
 
@@ -125,7 +125,7 @@ def increasing(
     return in_seconds
 
 
-def _not_increasing(clock: Clock, times: NDArray[Any], i: int, place: str, column: str, unit: str) -> DataError:
+def _not_increasing(clock: TimeCheck, times: NDArray[Any], i: int, place: str, column: str, unit: str) -> DataError:
     earlier, later = times[i - 1], times[i]
     back_s = float(earlier - later) * TIME_UNITS[unit]
     dated = unit == "iso8601" or float(clock.origin) * TIME_UNITS[unit] > 3e8
@@ -159,7 +159,7 @@ def _shown(time: Any, unit: str) -> str:
     return str(int(time)) if float(time).is_integer() else str(time)
 
 
-def common_rate(clocks: Mapping[str, Clock], given: float | None, unit: str) -> float:
+def common_rate(clocks: Mapping[str, TimeCheck], given: float | None, unit: str) -> float:
     """The rate of all recordings, in Hz: the one ``given``, else the median of theirs, rounded by `round_rate`.
 
     Raises
@@ -192,7 +192,7 @@ def common_rate(clocks: Mapping[str, Clock], given: float | None, unit: str) -> 
     return rate
 
 
-def refuse_two_rates(name: str, clock: Clock) -> None:
+def refuse_two_rates(name: str, clock: TimeCheck) -> None:
     """DataError E-DATA-007 where the stretches of a recording have one rate here and another there."""
     if not clock.stretches:
         return
