@@ -12,8 +12,8 @@ import conv2d
 
 ROOT = Path(__file__).parents[1]
 HEAVY = [
-    "torch", "lightning", "torchmetrics", "sklearn", "scipy", "matplotlib", "pandas", "pyarrow", "onnxruntime", "h5py", "polars",
-    "xarray", "actfast",
+    "torch", "lightning", "torchmetrics", "sklearn", "scipy", "matplotlib", "pandas", "pyarrow", "onnxruntime", "h5py",
+    "polars", "xarray", "actfast",
 ]  # fmt: skip
 LIGHT = [*HEAVY, "numpy", "pydantic", "structlog", "rich", "yaml"]
 

@@ -247,7 +247,7 @@ def check_call(n_subjects: int, minutes: float, rate_hz: float, seed: int) -> No
     if not (n_subjects >= 1 and 0.5 <= minutes < np.inf and 25 <= rate_hz < np.inf and seed >= 0):
         raise UsageError(
             f"E-SIM-001: asked to simulate {n_subjects} subjects of {minutes} minutes at {rate_hz} Hz with seed "
-            f"{seed}, expected 1 or more, 0.5 or more, 25 or more and 0 or more; change what is lower"
+            f"{seed}, expected 1 or more, 0.5 or more, 25 or more and 0 or more, all finite; change what is not"
         )
 
 
