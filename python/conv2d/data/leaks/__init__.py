@@ -3,7 +3,7 @@
 A model is meant to read motion. It may as well read which sensor was off, how late it is in the protocol or at what
 hour the recording was made, wherever these go with the label. Each such input is given to Bayes' rule on a few bins, a
 subject left out at a time, and held against chance: the same labels moved on by whole recordings of the same subject
-and shifted around within each.
+and shifted around within each. What is constant within subjects is exchanged between them instead.
 
 ===============  =====================================================================================================
 input            what is read from it; the best of these on the training subjects

@@ -70,8 +70,9 @@ class LeakReport:
     @property
     def unmeasured(self) -> list[str]:
         """The inputs that might leak and could not be measured, if none that might leak could; else nothing."""
-        judged = any(found.balanced_accuracy is not None for found in self.inputs if found.name != "channel_mean")
-        return [] if judged else [found.name for found in self.inputs if found.verdict == NOT_MEASURED]
+        might = [found for found in self.inputs if found.name != "channel_mean"]
+        judged = any(found.balanced_accuracy is not None for found in might)
+        return [] if judged else [found.name for found in might if found.verdict == NOT_MEASURED]
 
     def share_of_model(self, model: float) -> dict[str, float]:
         """How much each leak or floor reaches by itself, as a share of what a model has above chance.
