@@ -173,3 +173,40 @@ def test_breaks_near_the_ends_and_sparse_stamps():
     device[20_003:] -= device[20_003]
     assert [(b.row, b.reason) for b in find_breaks(device, host)] == [(20_003, "device_back")]
     assert find_breaks(device[:3], host[:3]) == []
+
+
+@pytest.mark.parametrize("row", [1, 7, 50, 29_950, 29_998])
+def test_a_device_that_goes_back_near_an_end_is_a_break(row):
+    rng = np.random.default_rng(4)
+    true = np.arange(30_000) / 100
+    device = np.where(np.arange(30_000) < row, 4294.9 + true, true - true[row])
+    (found,) = find_breaks(device, true + 50 + rng.exponential(0.005, len(true)))
+    assert (found.row, found.reason) == (row, "device_back")
+
+
+def test_two_resets_two_seconds_apart_are_two_breaks():
+    rng = np.random.default_rng(5)
+    true = np.arange(45_000) / 50
+    device = true - np.where(true >= 300, 300.0, 0.0) - np.where(true >= 302, 2.0, 0.0)
+    found = find_breaks(device, true + 50 + rng.exponential(0.005, len(true)))
+    assert [(b.row, b.reason) for b in found] == [(15_000, "device_back"), (15_100, "device_back")]
+
+
+def test_a_packet_that_comes_again_late_is_no_break():
+    rng = np.random.default_rng(6)
+    true = np.arange(30_000) / 100
+    order = np.r_[np.arange(20_000), np.arange(19_600, 19_620), np.arange(20_000, 30_000)]  # four seconds late
+    host = np.maximum.accumulate(np.r_[true[:20_000], np.full(20, true[20_000]), true[20_000:]])
+    assert find_breaks(true[order], host + rng.exponential(0.005, len(order))) == []
+
+
+@pytest.mark.parametrize("held", [2.0, 8.0, 12.0, 30.0, 120.0])
+@pytest.mark.parametrize("speed", [2.0, 100.0])
+@pytest.mark.parametrize("begin", [0.0, 400.0])
+def test_an_outage_whose_rows_were_kept_is_late_and_no_break(held, speed, begin):
+    rng = np.random.default_rng(7)
+    true = np.arange(45_000) / 50
+    host = true + rng.exponential(0.005, len(true))
+    waiting = (true >= begin) & (true < begin + held * speed / (speed - 1))
+    host[waiting] = begin + held + (true[waiting] - begin) / speed
+    assert find_breaks(true + 3, np.maximum.accumulate(host)) == []

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -73,9 +74,15 @@ def mapping(**more):
     }
 
 
+def began(recording):
+    """Seconds since 1970; stamps since then give a date with its zone."""
+    assert recording.meta["start"].endswith("Z")
+    return datetime.fromisoformat(recording.meta["start"]).timestamp()
+
+
 def errors(recording, sensor):
     """Error of each sample against the truth at its time, (n, C)."""
-    t = float(recording.meta["start"]) - EPOCH + recording.time_s
+    t = began(recording) - EPOCH + recording.time_s
     return recording.samples[:, recording.sensors.index(sensor)].T - truth(t, sensor)
 
 
@@ -250,7 +257,7 @@ def test_labels_of_their_own_file_and_of_a_column(tmp_path):
     }  # fmt: skip
     result = join_sources(tmp_path, tmp_path / "out", mapping(label=label, rate_hz=50))
     recording = Dataset.open(tmp_path / "out").load("rex")
-    t = float(recording.meta["start"]) - EPOCH + recording.time_s
+    t = began(recording) - EPOCH + recording.time_s
     assert result.labels == {"sit": 500, "walk": 500}
     assert "labels of bob belong to no recording" in result.notes
     walk = recording.labels == recording.classes.index("walk")
@@ -266,7 +273,7 @@ def test_labels_of_their_own_file_and_of_a_column(tmp_path):
     by_column = mapping(label={"sensor": "neck", "column": "act"}, rate_hz=50)
     join_sources(tmp_path, tmp_path / "three", by_column)
     recording = Dataset.open(tmp_path / "three").load("rex")
-    t = float(recording.meta["start"]) - EPOCH + recording.time_s
+    t = began(recording) - EPOCH + recording.time_s
     np.testing.assert_array_equal(recording.labels == 0, (t > 10 + 1e-6) & (t < 20 - 1e-6))
 
 
@@ -416,7 +423,7 @@ def test_a_real_recording_taken_apart_comes_back(tmp_path, shared_data):
     }  # fmt: skip
     join_sources(tmp_path, tmp_path / "out", mapping(sensors=sensors, subject={"constant": "s"}, rate_hz=100))
     joined = Dataset.open(tmp_path / "out").load(source.name)
-    t = float(joined.meta["start"]) - EPOCH + joined.time_s
+    t = began(joined) - EPOCH + joined.time_s
     for place, sensor in enumerate(joined.sensors):
         told = json.loads((tmp_path / "out" / "joining.json").read_text())
         pieces = told["recordings"][source.name]["sensors"][sensor]["pieces"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from conv2d.data.joining.provenance import DUPLICATE, UNCERTAIN
-from conv2d.data.joining.timing import Stamps, time_samples
+from conv2d.data.joining.stamps import Stamps
+from conv2d.data.joining.timing import time_samples
 from conv2d.errors import DataError
 
 EPOCH = 1.7e9
@@ -206,6 +207,54 @@ def test_sentences(device, host, told):
     device = None if device is None else np.array(device)
     with pytest.raises(DataError, match=f"E-DATA-020: .*back in recording r1.*{told}"):
         time_samples(stamps(device, np.array(host)))
+
+
+@pytest.mark.parametrize(
+    ("scale", "told"), [(1e3, "1000 s .*device looks finer .* ms for s"), (1e-3, "0.001 s .*host")]
+)
+@pytest.mark.parametrize("seconds", [40, 300])
+def test_wrong_units_are_refused_before_anything_is_merged(scale, told, seconds):
+    true = np.arange(0, seconds, 0.01)
+    host = arrivals(np.random.default_rng(0), true)
+    with pytest.raises(DataError, match=f"E-DATA-020: a second of the host is {told}"):
+        time_samples(stamps(true * scale + 7, host))
+    with pytest.raises(DataError, match=r"takes 0.98\d+ s for a second of the host"):
+        time_samples(stamps(true / 1.02, host))
+    sparse = np.where(np.isin(np.arange(len(true)), (5, 3000)), host, np.nan)
+    with pytest.raises(DataError, match=r"has 2 pairs of device and host time in \d+ rows, expected at least three"):
+        time_samples(stamps(true, sparse))
+
+
+def test_pauses_resets_and_late_stamps_are_no_wrong_unit():
+    true = np.concatenate([np.arange(0, 60, 0.02) + 900 * k for k in range(8)])  # a minute of each quarter of an hour
+    device = np.tile(np.arange(0, 60, 0.02), 8)
+    timed = time_samples(stamps(device, EPOCH + true + np.random.default_rng(0).exponential(0.005, len(true))))
+    assert np.abs(timed.time_s - EPOCH - true).max() < 2e-3
+
+
+def test_a_small_leap_of_the_device_is_told_where_it_is_not_mended():
+    rng = np.random.default_rng(0)
+    true = np.arange(45_000) / 50
+    device = true + np.where(true > 400, 0.1, 0.0)
+    timed = time_samples(stamps(device, EPOCH + true + rng.exponential(0.005, len(true))))
+    wrong = np.abs(timed.time_s - EPOCH - true) > 0.05
+    assert (timed.flags[wrong] & UNCERTAIN > 0).mean() > 0.9
+    assert "off the clock's line" in timed.notes[-1]
+
+
+def test_rows_that_differ_in_a_burst_are_spread_by_number_and_drops_are_told():
+    rng = np.random.default_rng(0)
+    true = np.arange(0, 120, 0.01)
+    late = rng.exponential(0.002, len(true))
+    for first in rng.integers(0, len(true) - 50, 12):
+        late[first : first + 40] = np.maximum(late[first : first + 40], true[first + 40] - true[first : first + 40])
+    host = EPOCH + np.maximum.accumulate(true + late)
+    timed = time_samples(stamps(host=host, rate_hz=100.0))
+    assert len(timed.rows) == len(true)
+    assert np.abs(timed.time_s - EPOCH - true).max() < 1e-3
+    without = time_samples(stamps(host=host))
+    lost = without.facts["rows_dropped"]["doubled"]
+    assert any(note.startswith(f"{lost} rows have nearly the time of the row before") for note in without.notes)
 
 
 def test_a_wrong_nominal_rate_is_refused():

@@ -53,8 +53,8 @@ def find_breaks(device: Array, host: Array, *, floor_s: float = 0.25) -> list[Br
     Example
     -------
     >>> device = np.r_[np.arange(0, 60, 0.1), np.arange(0, 60, 0.1)]
-    >>> find_breaks(device, 5 + np.arange(1200) * 0.1)
-    [Break(row=600, step_s=60.0, reason='device_back')]
+    >>> [(b.row, round(b.step_s, 6), b.reason) for b in find_breaks(device, 5 + np.arange(1200) * 0.1)]
+    [(600, 60.0, 'device_back')]
     """
     there = np.flatnonzero(np.isfinite(host))
     if len(there) < 2:

@@ -29,7 +29,11 @@ class Intervals:
         assert label.column is not None
         rule = label.recording
         found: dict[str, list[tuple[float, float, int]]] = {}
-        for path in find_files(folder, "csv", label.files):
+        try:
+            paths = find_files(folder, "csv", label.files)
+        except DataError as error:
+            raise DataError(f"{error}; it is label.files of the mapping, looked for in SOURCE of the join") from error
+        for path in paths:
             texts = {"label": label.column} | ({"recording": rule.column} if rule and rule.column else {})
             options = TableMapping(
                 name="x", channels={}, sensors=(), channel_names=(), subject=Subject(constant="x"), meta=texts

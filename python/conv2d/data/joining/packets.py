@@ -49,12 +49,12 @@ class Packets:
     notes: list[str]
 
 
-def spread_packets(stamps: Array, rate_hz: float) -> Packets:
+def spread_packets(stamps: Array, rate_hz: float, *, set_back_s: float = 1.0) -> Packets:
     """Times of rows (n,) in the order of measuring, from stamps in seconds of which many are equal or NaN.
 
     The last row of a packet is at its stamp. Losses are counted in whole packets where four of five have one size, else
-    in samples. Gaps of more than ten seconds, and stamps that go back, part pieces; one of less than a minute borrows
-    its rate. What cannot be counted is marked as doubtful and told.
+    in samples. Gaps of more than ten seconds, and stamps that go back by more than ``set_back_s``, part pieces; one of
+    less than a minute borrows its rate. What cannot be counted is marked as doubtful and told.
 
     Cost: O(n log n), some 2 us a packet.
 
@@ -72,7 +72,7 @@ def spread_packets(stamps: Array, rate_hz: float) -> Packets:
     sizes = np.diff(rows)
     common = int(np.bincount(sizes).argmax()) if len(sizes) else 1
     size = common if len(sizes) and float(np.mean(sizes == common)) >= _ONE_SIZE else 1
-    cuts = _cuts(rows, at, period)
+    cuts = _cuts(rows, at, period, set_back_s)
     borders = [0, *cuts, len(rows)]
     lost = np.zeros(len(rows), np.int64)
     clocks: list[Clock | None] = []
@@ -126,13 +126,13 @@ def _seconds(numbers: Rows, period: float) -> Array:
     return numbers.astype(np.float64) * period
 
 
-def _cuts(rows: Rows, at: Array, period: float) -> list[int]:
+def _cuts(rows: Rows, at: Array, period: float, set_back_s: float) -> list[int]:
     """Packets that begin a piece: after a long gap that is not made good by what comes, or where stamps go back."""
     ahead = at - rows * period
     cuts = []
     for packet in (np.flatnonzero((np.diff(at) < 0) | (np.diff(ahead) > _PAUSE_S)) + 1).tolist():
         if at[packet] < at[packet - 1]:
-            if at[packet - 1] - at[packet] > 1.0:
+            if at[packet - 1] - at[packet] > set_back_s:
                 cuts.append(packet)
             continue
         until = at[packet] + min(_FAR_S, 3 * (at[packet] - at[packet - 1]))

@@ -13,9 +13,10 @@ from conv2d.data.joining.lag import lags_by_signal
 from conv2d.data.joining.plan import JoinPlan
 from conv2d.data.joining.provenance import MISSING, UNCERTAIN, count_how
 from conv2d.data.joining.sampling import SAME_RATE, Sampled, sample_sensor
+from conv2d.data.joining.stamps import Stamps
 from conv2d.data.joining.steps import HostStep, distinct, settle_rows, settle_timed
 from conv2d.data.joining.streams import Source, Stream, Vocabulary
-from conv2d.data.joining.timing import Stamps, Timed, time_samples
+from conv2d.data.joining.timing import Timed, time_samples
 from conv2d.data.meta import RATE_TOLERANCE, DatasetMeta, in_words
 from conv2d.data.recording import Recording
 from conv2d.errors import DataError

@@ -1,9 +1,7 @@
 """The raw rows of one sensor in one recording, read from tables or from a data set: stamps, values, labels."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,14 +12,13 @@ from conv2d.data.dataset import Dataset
 from conv2d.data.importers.assembly import file_stem
 from conv2d.data.importers.mapping import TIME_UNITS, Channel, TableMapping
 from conv2d.data.importers.mapping import Subject as NoSubject
-from conv2d.data.importers.tables import Kind, Piece, find_files, read_pieces
+from conv2d.data.importers.tables import Piece, find_files, read_pieces
+from conv2d.data.joining.dates import has_zone, is_epoch, kind_of, read_start
 from conv2d.data.joining.plan import JoinPlan, Sensor
 from conv2d.data.joining.provenance import file_sha256
-from conv2d.data.joining.timing import Stamps
+from conv2d.data.joining.stamps import Stamps
 from conv2d.data.meta import in_words
 from conv2d.errors import ConfigError, DataError
-
-_EPOCH_S = 1e9  # seconds since 1970 that are no time of a device: after 2001
 
 Array = NDArray[np.float64]
 
@@ -114,11 +111,6 @@ def read_stamped(
         yield pieces[0], seconds
 
 
-def kind_of(path: Path) -> Kind:
-    """Which reader a file needs, by its suffix: Parquet, or CSV for everything else."""
-    return "parquet" if path.suffix == ".parquet" else "csv"
-
-
 class _TableSource:
     def __init__(self, folder: Path, name: str, sensor: Sensor, plan: JoinPlan, words: Vocabulary) -> None:
         self.name, self.sensor, self.words = name, sensor, words
@@ -193,8 +185,8 @@ class _TableSource:
         stamped = {name: np.concatenate(parts) for name, parts in times.items()}
         common = "host" if "host" in stamps else "device"
         dates = stamps[common][1] == "iso8601"
-        dated = dates or _is_epoch(stamped[common])
-        zoned = dated and (not dates or _has_zone(self.paths[recording][0], self.options, stamps[common][0]))
+        dated = dates or is_epoch(stamped[common])
+        zoned = dated and (not dates or has_zone(self.paths[recording][0], self.options, stamps[common][0]))
         stamps_of = self._stamps(stamped, joined, f"{self.name} in recording {recording}")
         return stamps_of, Stream(
             values=joined,
@@ -278,7 +270,7 @@ class _DatasetSource:
     def load(self, recording: str) -> tuple[Stamps, Stream]:
         name = self.names[recording]
         source = self.data.load(name)
-        start, dated, zoned = _start(source.meta.get("start", ""), f"recording {name} of {self.sensor.dataset}")
+        start, dated, zoned = read_start(source.meta.get("start", ""), f"recording {name} of {self.sensor.dataset}")
         host = source.time_s + start
         values = np.ascontiguousarray(source.samples[:, self.place].T)
         labels = None
@@ -294,26 +286,6 @@ class _DatasetSource:
         return stamps, Stream(values, self.channels, dated, zoned, source.subject, labels, (file,))
 
 
-def _is_epoch(time: Array) -> bool:
-    """Whether seconds count from 1970."""
-    known = time[np.isfinite(time)]
-    return bool(len(known) and np.median(known) > _EPOCH_S)
-
-
-def _has_zone(path: Path, options: TableMapping, column: str) -> bool:
-    """Whether the dates of a column tell their zone, by the first of them."""
-    if kind_of(path) == "parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        kind = pq.read_schema(path).field(column).type
-        if pa.types.is_timestamp(kind):
-            return kind.tz is not None
-    first = next(read_pieces(path, kind_of(path), replace(options, channels={}, meta={"date": column})), None)
-    words = [] if first is None else first.texts[column].unique().to_pylist()
-    return any(re.search(r"(Z|[+-]\d\d:?\d\d)$", word) for word in words if word)
-
-
 def _unwrap(counter: Array, wrap: float) -> Array:
     """A counter that starts anew at ``wrap``, as one that does not; NaN stays and is passed over."""
     there = np.isfinite(counter)
@@ -327,20 +299,3 @@ def _repeated(base: Array, values: NDArray[np.float32]) -> NDArray[np.bool_]:
     repeated: NDArray[np.bool_] = np.zeros(len(base), bool)
     repeated[1:] = same.all(axis=1) & (base[1:] == base[:-1])
     return repeated
-
-
-def _start(text: str, where: str) -> tuple[float, bool, bool]:
-    """Seconds of a ``start`` as importers write it, a number or a date, and whether it is a date and has a zone."""
-    try:
-        number = float(text)
-        return number, number > _EPOCH_S, number > _EPOCH_S
-    except ValueError:
-        pass
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise DataError(
-            f"E-DATA-020: {where} has start {text!r}, expected seconds or an ISO 8601 time by which sensors can be "
-            "brought together; add the column start to recordings.csv"
-        ) from error
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp(), True, date.tzinfo is not None

@@ -5,23 +5,23 @@ missing. So rows without own stamp are spread over their packet, each piece betw
 line, doubled rows go, and the scatter of stamps about the sensor's own period is averaged out over a second.
 """
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.data.joining.breaks import ZONE_S, Break, find_breaks
-from conv2d.data.joining.clock import SAME, Clock, fit_clock
-from conv2d.data.joining.drift import check_drift, check_units
+from conv2d.data.joining.breaks import ZONE_S, Break
+from conv2d.data.joining.clock import SAME, Clock
+from conv2d.data.joining.drift import check_units
 from conv2d.data.joining.numbering import count_samples, measure_period
 from conv2d.data.joining.packets import Packets, spread_packets
 from conv2d.data.joining.provenance import DUPLICATE, UNCERTAIN
+from conv2d.data.joining.stamps import Stamps, Work
 from conv2d.data.joining.steps import HostStep
+from conv2d.data.joining.two_clocks import fit_pieces, off_the_line
 from conv2d.errors import DataError
 
-_PIECE_S = 60.0  # a shorter piece, or one of less than three pairs, cannot measure its rate
 _PACKED = 0.2  # share of rows with the stamp of the row before, from which on stamps are those of packets
 _HELD = 0.001  # share of rows within runs of nearly one stamp, from which on stamps were held up
 _DOUBTFUL = 0.001  # share of rows with a guessed number that is told
@@ -29,31 +29,11 @@ _DROPPED = {
     "doubled": "have nearly the time of the row before and were left out (packets or bursts? then give rate_hz)",
     "overlapping": "lie in the time of the stretch before and were left out",
 }
+_RESET_S = 0.25  # a device whose own stamps go back by more began anew
 _LATE_S = 1.0  # rows of a single clock that are late by less are put in their place
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Stamps:
-    """What a sensor's rows say of time, in file order: seconds (n,), NaN where a row has no stamp.
-
-    ``repeated`` marks rows that are bit by bit the row before, stamp and values. ``counts`` says that ``device`` is a
-    sample counter times the nominal period, so that its rate is to be measured, not to be right. ``where`` names the
-    sensor and recording in messages. ``steady`` says that ``host`` is a device's time with a declared offset, which no
-    step of the host's clock reaches.
-    """
-
-    device: Array | None
-    host: Array | None
-    repeated: NDArray[np.bool_]
-    where: str
-    rate_hz: float | None = None
-    counts: bool = False
-    keep_steps: bool = False
-    latency_s: float = 0.0
-    steady: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,30 +55,6 @@ class Timed:
     steps: tuple[HostStep, ...] = ()
 
 
-@dataclass(eq=False)
-class _Work:
-    """The rows that are left, with their stamps, while the steps run."""
-
-    rows: Rows
-    base: Array  # the clock that orders samples: the device's, or the host's
-    host: Array | None
-    dropped: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    steps: list[HostStep] = field(default_factory=list)
-
-    def keep(self, mask: NDArray[np.bool_], why: str) -> None:
-        """Drop the rows outside of the mask."""
-        lost = int(np.count_nonzero(~mask))
-        if lost:
-            self.dropped[why] = self.dropped.get(why, 0) + lost
-            self.take(np.flatnonzero(mask))
-
-    def take(self, order: Rows) -> None:
-        """Take these rows in this order."""
-        self.rows, self.base = self.rows[order], self.base[order]
-        self.host = None if self.host is None else self.host[order]
-
-
 def time_samples(stamps: Stamps) -> Timed:
     """Find when each row was measured, in host seconds; see the module and `Timed`.
 
@@ -116,7 +72,7 @@ def time_samples(stamps: Stamps) -> Timed:
     two_clocks = stamps.device is not None and stamps.host is not None
     if stamps.device is not None and stamps.host is not None:
         check_units(stamps.device, stamps.host, stamps.where, stamps.rate_hz if stamps.counts else None)
-    work = _Work(np.arange(n), base, stamps.host if two_clocks else None)
+    work = Work(np.arange(n), base, stamps.host if two_clocks else None)
     if _has_doubled_rows(base, stamps.repeated):
         work.keep(~stamps.repeated, "repeated")
     if stamps.rate_hz is None or stamps.device is not None:
@@ -132,7 +88,8 @@ def time_samples(stamps: Stamps) -> Timed:
         packets = _spread(work, stamps)
         work.base, breaks, pieces, uncertain = packets.time_s, packets.breaks, packets.pieces, packets.doubtful
     if work.host is not None:
-        breaks, pieces = _two_clocks(work, stamps)
+        breaks, pieces = fit_pieces(work, stamps)
+        uncertain |= off_the_line(work, pieces)
     elif packets is None:
         _settle_one_clock(work, stamps)
     time = work.base
@@ -143,7 +100,7 @@ def time_samples(stamps: Stamps) -> Timed:
     return _finish(work, stamps, time - stamps.latency_s, uncertain, pieces, breaks, packets)
 
 
-def _order(work: _Work, where: str) -> None:
+def _order(work: Work, where: str) -> None:
     """Sort rows that are in no order of time, and drop single stamps that leap away and back."""
     clock = work.base if work.host is None else np.where(np.isfinite(work.host), work.host, -np.inf)
     known = clock[np.isfinite(clock)]
@@ -186,7 +143,7 @@ def _in_packets(base: Array, stamps: Stamps) -> bool:
     return stamps.device is None and not stamps.steady and bool(held.sum() > max(10, _HELD * len(base)))
 
 
-def _spread(work: _Work, stamps: Stamps) -> Packets:
+def _spread(work: Work, stamps: Stamps) -> Packets:
     """Times of rows by their number, with notes of what was lost."""
     if stamps.rate_hz is None:
         raise DataError(
@@ -196,7 +153,7 @@ def _spread(work: _Work, stamps: Stamps) -> Packets:
     known = np.flatnonzero(np.isfinite(work.base))
     if work.host is None:
         _refuse_set_back(work.base[known], work.rows[known], stamps.where)
-    packets = spread_packets(work.base, stamps.rate_hz)
+    packets = spread_packets(work.base, stamps.rate_hz, set_back_s=_LATE_S if work.host is None else _RESET_S)
     if packets.lost:
         work.notes.append(f"{packets.lost} samples were lost at {packets.places} places between packets")
     work.notes += packets.notes
@@ -207,55 +164,7 @@ def _spread(work: _Work, stamps: Stamps) -> Packets:
     return packets
 
 
-def _slices(breaks: list[Break], n: int) -> list[slice]:
-    borders = [0, *(b.row for b in breaks), n]
-    return [slice(a, b) for a, b in pairwise(borders) if b > a]
-
-
-def _two_clocks(work: _Work, stamps: Stamps) -> tuple[list[Break], list[tuple[slice, Clock]]]:
-    """Clocks of device against host time, one for each piece between two settings of the device's clock."""
-    assert work.host is not None
-    if np.count_nonzero(np.isfinite(work.host)) < 2:
-        raise DataError(
-            f"E-DATA-020: {stamps.where} has no two rows with a host time, expected pairs of device and host time; "
-            "correct the column or give offset_s instead of host"
-        )
-    breaks = find_breaks(work.base, work.host)
-    of_host = [b for b in breaks if b.of_host and not stamps.keep_steps]
-    if of_host:
-        raw, work.host = work.host, work.host.copy()
-        for step in of_host:
-            known_host = np.flatnonzero(np.isfinite(raw))
-            at = int(np.searchsorted(known_host, step.row))
-            first = slice(known_host[max(0, at - 1)], known_host[min(at, len(known_host) - 1)] + 1)
-            work.steps.append(HostStep(float(raw[first][0]), float(raw[first][-1]), step.step_s))
-            work.host[step.row :] -= step.step_s
-            what = "of zone or daylight saving" if step.reason == "zone" else "backwards"
-            work.notes.append(f"a step of the host clock {what} by {step.step_s:.3f} s was taken out")
-    parts = _slices([b for b in breaks if b not in of_host], len(work.base))
-    known = [np.flatnonzero(np.isfinite(work.host[rows])) + rows.start for rows in parts]
-    period = 1 / stamps.rate_hz if stamps.rate_hz else max(float(np.median(np.abs(np.diff(work.base)))), 1e-6)
-    clocks: list[Clock | None] = []
-    for at in known:
-        enough = len(at) >= 3 and np.ptp(work.base[at]) >= _PIECE_S
-        clocks.append(fit_clock(work.base[at], work.host[at], period_s=period) if enough else None)
-    measured = [i for i, clock in enumerate(clocks) if clock is not None]
-    brief: list[tuple[Clock, float]] = []
-    for i, at in enumerate(known):
-        if clocks[i] is None:
-            near = clocks[min(measured, key=lambda j: abs(j - i))] if measured else None
-            drift = 0.0 if near is None else near.drift
-            if not measured and len(at) >= 3:
-                brief.append((fit_clock(work.base[at], work.host[at], period_s=period), float(np.ptp(work.base[at]))))
-            clocks[i] = fit_clock(work.base[at], work.host[at], period_s=period, drift=drift)
-    pieces = [(rows, clock) for rows, clock in zip(parts, clocks, strict=True) if clock is not None]
-    sure = [(pieces[i][1], float(np.ptp(work.base[known[i]]))) for i in measured] or brief
-    if note := check_drift(sure, stamps.where, stamps.rate_hz if stamps.counts else None):
-        work.notes.append(note)
-    return breaks, pieces
-
-
-def _settle_one_clock(work: _Work, stamps: Stamps) -> None:
+def _settle_one_clock(work: Work, stamps: Stamps) -> None:
     """Put late rows in their place; refuse a clock that was put back, since nothing tells what came after."""
     _refuse_set_back(work.base, work.rows, stamps.where)
     work.take(np.argsort(work.base, kind="stable"))
@@ -276,7 +185,7 @@ def _refuse_set_back(time: Array, rows: Rows, where: str) -> None:
 
 
 def _finish(
-    work: _Work,
+    work: Work,
     stamps: Stamps,
     time: Array,
     uncertain: NDArray[np.bool_],
