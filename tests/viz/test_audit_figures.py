@@ -64,6 +64,35 @@ def test_many_ribbons_are_named_by_subject():
     assert figure.get_size_inches()[1] < 12
 
 
+def test_of_many_classes_the_longest_are_drawn_and_the_legend_leaves_the_ribbons_their_place(tmp_path):
+    classes = [f"a rather long class {i:03d}" for i in range(200)]
+    runs = [(i * 100, i * 100 + 1 + i % 100, i) for i in range(200)]
+    few = ribbons_figure([("r", runs[:1], 20000)] * 4, classes)
+    figure = ribbons_figure([("r", runs, 20000)] * 4, classes, path=tmp_path / "x.png")
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [classes[i] for i in [*range(90, 100), *range(190, 200)]] + ["other (180 classes)", "not annotated"]
+    patches = [to_hex(patch.get_facecolor()).upper() for patch in figure.legends[0].get_patches()]
+    assert patches[:20] == [colour.upper() for colour in class_colours(20)]
+    few.savefig(tmp_path / "few.png")
+    tall = [f.axes[0].get_window_extent().height / f.dpi for f in (few, figure)]
+    assert tall[1] == pytest.approx(tall[0], abs=0.2)
+    legend = figure.legends[0].get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.width
+    assert legend.y1 <= figure.axes[0].get_window_extent().y0
+
+
+def test_a_table_of_many_classes_has_a_column_for_the_others():
+    bouts = np.zeros((3, 50), int)
+    bouts[0, :25], bouts[1, 20:49], bouts[2, 49] = 1, 2, 3
+    seconds = bouts * np.arange(50, 0, -1)
+    groups = [0, 0, 1, *[0] * 49, 1]
+    axes = class_table_figure(seconds, bouts, list("abc"), [f"k{i}" for i in range(50)], groups=groups).axes[0]
+    names = labels(axes, "x")
+    assert (len(names), names[-1]) == (21, "30 others")
+    assert sum(int(text.get_text()) for text in axes.texts) == bouts.sum()
+    assert not axes.patches
+
+
 def test_correlations_are_written_into_their_cells():
     table = np.array([[-0.99, 0, 0], [0, -0.98, 0], [0, 0, 0.97]])
     figure = correlation_figure({"acc": np.eye(3), "gyr": table}, ("bno", "mpu"))

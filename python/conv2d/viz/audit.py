@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _RIBBON_BINS = 600
 _NAMES = 60  # rows that can be named one by one
+_CLASSES = 20  # classes that can be told apart; further ones are drawn as one
+_OTHER = "#8C8C8C"
+_LETTER, _ENTRY, _LINE = 0.075, 0.55, 0.21  # inches: of a legend's letter, what an entry has besides, its line
 
 
 def class_table_figure(
@@ -43,8 +46,8 @@ def class_table_figure(
     """Draw how long each subject (rows) shows each class (columns), with the number of bouts in each cell.
 
     seconds, bouts (U, K), none negative. groups (U + K,): the connected component of each subject and class; those
-    that are not of the largest are outlined and stand last, since such classes cannot be told from their subjects.
-    Raises UsageError for other shapes.
+    that are not of the largest are outlined and stand last, since such classes cannot be told from their subjects. Of
+    more than 20 classes the longest 20 have a column each, the others one together. Raises UsageError for other shapes.
 
     >>> figure = class_table_figure([[60, 0], [0, 5]], [[3, 0], [0, 1]], ["rex", "zoe"], ["walk", "sit"])
     >>> [text.get_text() for text in figure.axes[0].texts]
@@ -59,6 +62,13 @@ def class_table_figure(
     check(length.shape == count.shape == (u, k) and u * k > 0, f"{length.shape} and {count.shape}", f"({u}, {k}) twice")
     group = np.zeros(u + k, np.int64) if groups is None else np.asarray(groups, np.int64)
     check(group.shape == (u + k,), f"groups of shape {group.shape}", f"({u + k},)")
+    names = list(classes)
+    if k > _CLASSES:
+        kept, rest = most(length.sum(axis=0))
+        names = [*(classes[c] for c in kept), f"{len(rest)} others"]
+        length, count = (np.column_stack([x[:, kept], x[:, rest].sum(axis=1)]) for x in (length, count))
+        group = np.concatenate([group[:u], group[u:][kept], [-1]])
+        k = len(names)
     used = [g for g in dict.fromkeys(group.tolist()) if g >= 0]
     largest = max(used, key=lambda g: int(count[group[:u] == g].sum()), default=0)
     order = sorted(used, key=lambda g: g != largest)
@@ -82,7 +92,7 @@ def class_table_figure(
                         j, i, f"{count[row, column]}", ha="center", va="center", fontsize=7.5,
                         color="white" if dark else INK,
                     )  # fmt: skip
-        axes.set_xticks(range(k), [plain(shorten(classes[c], 20)) for c in columns], rotation=40, ha="right",
+        axes.set_xticks(range(k), [plain(shorten(names[c], 20)) for c in columns], rotation=40, ha="right",
                         rotation_mode="anchor")  # fmt: skip
         axes.set_yticks(range(u), [plain(shorten(subjects[r], 20)) for r in rows], fontsize=8 if u > 25 else 9)
         axes.set_xticks(np.arange(k + 1) - 0.5, minor=True)
@@ -92,6 +102,8 @@ def class_table_figure(
         axes.spines[:].set_visible(False)
         for g in order[1:]:
             inside = np.flatnonzero(group[:u][rows] == g), np.flatnonzero(group[u:][columns] == g)
+            if not len(inside[0]) or not len(inside[1]):
+                continue
             y, x = int(inside[0].min()), int(inside[1].min())
             box = Rectangle(
                 (x - 0.5, y - 0.5), len(inside[1]), len(inside[0]), fill=False, edgecolor=ALERT, linewidth=2.5
@@ -102,6 +114,16 @@ def class_table_figure(
         bar.outline.set_visible(False)
         save_figure(figure, path)
     return figure
+
+
+def most(weight: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The 20 places of most weight, and the others, both in their order.
+
+    >>> most([1, 0, 2])
+    (array([0, 1, 2]), array([], dtype=int64))
+    """
+    order = np.argsort(-np.asarray(weight, np.float64), kind="stable")
+    return np.sort(order[:_CLASSES]), np.sort(order[_CLASSES:])
 
 
 def run_names(owners: Sequence[str], room: float) -> tuple[list[float], list[str]]:
@@ -129,7 +151,8 @@ def ribbons_figure(
 
     recordings: name, runs (first row, end, class index with -1 for not annotated) and number of rows. All ribbons have
     the same width, so that a script shows as columns of one colour. groups: the subject of each recording, written
-    beside them where there are too many to be named. Raises UsageError without recordings.
+    beside them where there are too many to be named. Of more than 20 classes, the 20 that last longest have a colour,
+    by their place among these, and the others are grey. Raises UsageError without recordings.
 
     >>> figure = ribbons_figure([("a", [(0, 50, 0), (50, 100, 1)], 100)], ["sit", "walk"])
     >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
@@ -139,7 +162,14 @@ def ribbons_figure(
     from matplotlib.patches import Patch
 
     check(bool(recordings), "no recording", "one or more")
-    colours = np.array([to_rgb(c) for c in class_colours(len(classes))] + [to_rgb(EMPTY)])
+    length = np.zeros(len(classes))
+    for _, runs, _ in recordings:
+        for start, end, label in runs:
+            if label >= 0:
+                length[label] += end - start
+    shown, rest = most(length)
+    colours = np.array([to_rgb(_OTHER)] * len(classes) + [to_rgb(EMPTY)])
+    colours[shown] = np.array([to_rgb(c) for c in class_colours(len(shown))]).reshape(-1, 3)
     image = np.empty((len(recordings), _RIBBON_BINS, 3))
     used: set[int] = set()
     gaps = False
@@ -153,8 +183,15 @@ def ribbons_figure(
         image[i] = colours[row]
         gaps |= bool((row == len(classes)).any())
     height = 0.2 * len(recordings) if len(recordings) <= _NAMES else min(9.0, 0.05 * len(recordings) + 3)
+    handles = [Patch(facecolor=tuple(colours[c]), label=plain(shorten(classes[c], 24))) for c in shown if c in used]
+    if others := used.intersection(rest.tolist()):
+        handles.append(Patch(facecolor=_OTHER, label=f"other ({len(others)} classes)"))
+    if gaps or not used:
+        handles.append(Patch(facecolor=EMPTY, label="not annotated"))
+    widest = _ENTRY + _LETTER * max(len(str(handle.get_label())) for handle in handles)
+    per_line = max(1, min(len(handles), int(11.5 / widest)))
     with figure_style():
-        figure = new_figure(title, (12.0, 1.6 + height))
+        figure = new_figure(title, (12.0, 1.4 + height + _LINE * -(-len(handles) // per_line)))
         axes = figure.subplots()
         axes.imshow(image, aspect="auto", interpolation="nearest", extent=(0, 1, len(recordings) - 0.5, -0.5))
         if len(recordings) <= _NAMES:
@@ -169,10 +206,7 @@ def ribbons_figure(
         axes.tick_params(which="both", length=0)
         axes.set_xlabel("place in the recording (0 its beginning, 1 its end)")
         axes.spines[:].set_visible(False)
-        handles = [Patch(facecolor=tuple(colours[c]), label=plain(shorten(classes[c], 24))) for c in sorted(used)]
-        if gaps or not used:
-            handles.append(Patch(facecolor=EMPTY, label="not annotated"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7), columnspacing=1.2)
+        figure.legend(handles=handles, loc="outside lower center", ncols=per_line, columnspacing=1.2)
         save_figure(figure, path)
     return figure
 

@@ -111,7 +111,12 @@ def test_a_sensor_that_is_absent_throughout_and_one_that_is_absent_from_some(dog
     for r in gone:
         r.samples[:, 1] = np.nan
     write_dataset(tmp_path / "y", meta, gone)
-    sound(audit_dataset(tmp_path / "y"))
+    audit = audit_dataset(tmp_path / "y")
+    (fault,) = audit.of_level("fault")
+    assert (fault.check, fault.evidence["sensor"]) == ("missing", "back")
+    assert "the set has no such sensor" in fault.title
+    assert audit.of_level("confound") == []
+    json.dumps(audit.to_dict(), allow_nan=False)
 
 
 def test_units_that_are_not_declared_are_told_from_the_values(dogs, tmp_path):

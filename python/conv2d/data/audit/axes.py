@@ -29,6 +29,13 @@ ALONE_FIT, ALONE_LEAD = 0.3, 2.0
 """The same for one subject that differs from the others, or a set of fewer subjects."""
 
 GAIN_FACTOR = 5.0
+TIMES, TIMES_OTHERS = 1.6, 2
+"""Times that gravity turns faster or slower than the gyroscope says, in a set or in a subject against the median of so
+many others or more; good fits of four sets lie between 0.7 and 1.1."""
+
+GOOD_FAST, GOOD_SLOW = 0.6, 0.8
+"""Explained share that such a fit needs: noise of the gyroscope lowers the factor, and never raises it."""
+
 _NEAR_G, _QUICK_G = 0.05, 0.25  # of gravity: length of the smoothed vector, and what was smoothed away
 _FEW = 50  # samples that a subject's fit needs
 _OUTPUT_HZ = 20.0  # after smoothing, more samples say nothing new
@@ -109,6 +116,7 @@ class GyrAgainstAcc:
             return
         whole = best_permutation(_total(by_subject.values()))
         fits = {who: best_permutation(sums) for who, sums in by_subject.items()}
+        yield from self._times(gyr, fits)
         votes = Counter(fit.best for fit in fits.values())
         decided = (
             whole.score >= FIT and whole.score >= LEAD * whole.second
@@ -145,6 +153,31 @@ class GyrAgainstAcc:
         if odd and majority:
             self.odd[sensor] = set(odd)
             yield self._odd_subjects(sensor, odd, common)
+
+    def _times(self, gyr: Vector, fits: dict[str, Fit]) -> Iterator[Finding]:
+        """Gravity that turns faster or slower than the gyroscope says, throughout or in some subjects."""
+        good = {who: fit for who, fit in fits.items() if fit.score >= GOOD_FAST and fit.gain > 0}
+        if not good:
+            return
+        middle = float(np.median([fit.gain for fit in good.values()]))
+        least = float(np.median([fit.score for fit in good.values()]))
+        if _is_off(middle, least):
+            yield _other_times(
+                gyr, f"gravity turns {middle:.2f} times as fast as {gyr.title} says", middle,
+                {who: fit.gain for who, fit in good.items()}, [name for who in good for name in self._names[who]],
+            )  # fmt: skip
+        odd = {}
+        for who, fit in good.items():
+            others = [other.gain for name, other in good.items() if name != who]
+            if len(others) >= TIMES_OTHERS and _is_off(fit.gain / float(np.median(others)), fit.score):
+                odd[who] = fit.gain / float(np.median(others))
+        if odd and len(odd) < len(good) / 2:
+            factor = float(np.median(list(odd.values())))
+            yield _other_times(
+                gyr, f"in {named(sorted(odd))} gravity turns {factor:.2f} times as fast against {gyr.title} as in "
+                f"{counted(len(good) - len(odd), 'other subject')}", factor, odd,
+                [name for who in odd for name in self._names[who]],
+            )  # fmt: skip
 
     def _turned(self, sensor: str, fit: Fit, votes: Counter[str], subjects: int, evidence: dict[str, Any]) -> Finding:
         return Finding(
@@ -231,6 +264,21 @@ def best_permutation(sums: Sums) -> Fit:
         gains[name] = along / size if size > 0 else 0.0
     first, second = sorted(scores, key=lambda name: -scores[name])[:2]
     return Fit(first, scores[first], max(scores[second], 0.0), scores[IDENTITY], gains[first])
+
+
+def _is_off(factor: float, score: float) -> bool:
+    """Whether a factor is beyond `TIMES` for so good a fit; what is beyond `GAIN_FACTOR` is another unit."""
+    return TIMES < factor < GAIN_FACTOR or (score >= GOOD_SLOW and 1 / GAIN_FACTOR < factor < 1 / TIMES)
+
+
+def _other_times(gyr: Vector, said: str, factor: float, gains: dict[str, float], names: list[str]) -> Finding:
+    return Finding(
+        "gyr_scale", "confound", f"{said}: time scale or gyroscope scale",
+        "times or the rate are off by this factor (every second row kept, a rate declared that is not that of the "
+        "samples), or the gyroscope's range is; durations and frequencies, or rotations, are not those of the others",
+        "look up rate and range of the device; correct rate_hz or resample, or scale the gyroscope on import",
+        {"vector": gyr.title, "factor": factor, "threshold": TIMES, "factor_by_subject": gains}, tuple(names),
+    )  # fmt: skip
 
 
 def _added(a: Sums, b: Sums) -> Sums:

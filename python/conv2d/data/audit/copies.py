@@ -33,7 +33,7 @@ class Copy(NamedTuple):
 def row_hashes(samples: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A hash of all channels of each row (C, S, n); 0 where the row is missing, all zero or as the one before."""
     n = samples.shape[2]
-    flat = samples.reshape(-1, n)
+    flat = samples.reshape(samples.shape[0] * samples.shape[1], n)
     hashes = np.zeros(n, np.uint64)
     some = np.zeros(n, bool)
     for channel in flat:

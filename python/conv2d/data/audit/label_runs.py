@@ -20,6 +20,10 @@ SAME, SAME_OF, SAME_LENGTH, SAME_P = 0.3, 5, 4, 1e-4
 that many agree by chance where each label depends on the last one alone."""
 
 NEXT, CONTEXT, PREDICTIONS = 0.95, 3, 30
+KINDS = 2.8
+"""Labels that come next, as the exponential of the entropy of what follows: two that alternate, with a third one now
+and then, tell each other without any script."""
+
 POSITIONS = 40
 
 
@@ -108,7 +112,10 @@ class LabelRunChecks:
             return
         common, n = Counter(long).most_common(1)[0] if long else ((), 0)
         following = {context: next_label(sequences, context) for context in range(1, CONTEXT + 1)}
-        told = [k for k, (right, of) in following.items() if of >= PREDICTIONS and right / of > NEXT]
+        kinds = _effective_labels([order for _, order in sequences])
+        told = [
+            k for k, (right, of) in following.items() if of >= PREDICTIONS and right / of > NEXT and kinds >= KINDS
+        ]  # fmt: skip
         by_chance = _agreement_by_chance([order for _, order in sequences], common, n)
         same = n >= SAME * len(sequences) and by_chance < SAME_P
         if not same and not told:
@@ -135,7 +142,8 @@ class LabelRunChecks:
             {"same_order": n, "recordings": len(sequences), "order": [self._class(c) for c in common],
              "next_label": {str(k): {"right": right, "of": of} for k, (right, of) in following.items()},
              "position_balanced_accuracy": position, "classes": classes, "p_same": by_chance,
-             "threshold_same": SAME, "threshold_p": SAME_P, "threshold_next": NEXT},
+             "threshold_same": SAME, "threshold_p": SAME_P, "threshold_next": NEXT,
+             "labels_that_follow": kinds, "threshold_labels": KINDS},
         )  # fmt: skip
 
     def _order(self, runs: Sequence[tuple[int, int, int]]) -> tuple[int, ...]:
@@ -172,6 +180,13 @@ class LabelRunChecks:
             guess = likelihood.argmax(axis=1)
             right += np.bincount(guess, weights=table[np.arange(POSITIONS), guess], minlength=k)
         return float((right[shown] / total.sum(axis=0)[shown]).mean()), int(shown.sum())
+
+
+def _effective_labels(orders: Sequence[tuple[int, ...]]) -> float:
+    """Exponential of the entropy of the labels that follow another one, as if so many came equally often."""
+    counts = np.array(list(Counter(label for order in orders for label in order[1:]).values()), np.float64)
+    share = counts / counts.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def _agreement_by_chance(orders: Sequence[tuple[int, ...]], common: tuple[int, ...], n: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.data.audit.axes import GyrAgainstAcc
-from conv2d.data.audit.findings import Finding, counted, not_applicable, not_measured
+from conv2d.data.audit.findings import Finding, counted, named, not_applicable, not_measured
 from conv2d.data.audit.stream import Setting, Stream
 
 APART_DEG = 90.0
@@ -18,6 +18,9 @@ WITHIN_DEG = 45.0
 SHARE = 0.1
 RECORDINGS = 5
 LEAST = 3
+OTHERS, USUAL = 3, 0.8
+"""Other subjects that one who wears it otherwise is held against, and the share of them that must be within WITHIN_DEG
+of their middle."""
 
 
 class Orientation:
@@ -55,7 +58,7 @@ class Orientation:
             if len(entries) < RECORDINGS:
                 yield not_measured("orientation", f"{sensor} has {counted(len(entries), 'recording')}, fewer than 5")
                 continue
-            finding = self._of_sensor(sensor, entries)
+            finding = self._of_sensor(sensor, entries) or self._of_subjects(sensor, entries)
             if finding is not None:
                 yield finding
 
@@ -84,6 +87,49 @@ class Orientation:
              "column": column},
             tuple(name for (name, _, _), k in zip(entries, group, strict=True) if k == rare),
         )  # fmt: skip
+
+    def _of_subjects(self, sensor: str, entries: list[tuple[str, str, NDArray[np.float64]]]) -> Finding | None:
+        """Subjects all of whose recordings are far from what is usual among the others."""
+        by_subject: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
+        for _, who, direction in entries:
+            by_subject[who].append(direction)
+        middle = {who: _middle(np.stack(directions)) for who, directions in by_subject.items()}
+        if len(middle) <= OTHERS:
+            return not_measured(
+                "orientation",
+                f"{sensor} is worn by {counted(len(middle), 'subject')}, too few to tell one who wears it otherwise",
+                sensor=sensor,
+            )
+        odd: dict[str, float] = {}
+        told = False
+        for who, directions in by_subject.items():
+            others = np.stack([direction for other, direction in middle.items() if other != who])
+            centre = _middle(others)
+            usual = int((_angles(others, centre) < WITHIN_DEG).sum())
+            if usual < max(OTHERS, USUAL * len(others)):
+                continue
+            told = True
+            nearest = float(_angles(np.stack(directions), centre).min())
+            if nearest > APART_DEG:
+                odd[who] = nearest
+        if odd:
+            return Finding(
+                "orientation", "confound",
+                f"{sensor} is worn otherwise by {named(sorted(odd))}: gravity is {min(odd.values()):.0f} degrees or "
+                f"more from where it is in {counted(len(middle) - len(odd), 'other subject')}",
+                "posture is read from the direction of gravity, so what was learnt on the others fails on this subject",
+                "turn the axes of these recordings on import, or training.augmentation.rotation_deg: 180",
+                {"sensor": sensor, "degrees": odd, "threshold_degrees": APART_DEG, "subjects": len(middle)},
+                tuple(name for name, who, _ in entries if who in odd),
+            )  # fmt: skip
+        if not told:
+            return not_measured(
+                "orientation",
+                f"{sensor}: gravity lies otherwise in each of {counted(len(middle), 'subject')}, so none can be told "
+                "to wear it in another way",
+                sensor=sensor,
+            )
+        return None
 
     def _column_that_agrees(self, names: list[str], group: NDArray[np.int64]) -> str | None:
         """A column of recordings.csv each of whose few values stands for one group."""
@@ -116,6 +162,12 @@ def two_directions(directions: NDArray[np.float64]) -> tuple[NDArray[np.float64]
             break
         group = nearest
     return centres, group
+
+
+def _middle(directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The direction (3,) of the median of unit vectors (n, 3), which a few that are turned do not move far."""
+    median: NDArray[np.float64] = np.median(directions, axis=0)
+    return median / max(float(np.linalg.norm(median)), 1e-12)
 
 
 def _angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

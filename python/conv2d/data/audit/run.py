@@ -19,6 +19,7 @@ from conv2d.data.audit import (
     labels,
     nonwear,
     orientation,
+    placeholders,
     scale,
     timing,
     values,
@@ -35,6 +36,7 @@ from conv2d.data.audit.label_runs import LabelRunChecks
 from conv2d.data.audit.labels import Labels
 from conv2d.data.audit.nonwear import NonWear, Stretch
 from conv2d.data.audit.orientation import Orientation
+from conv2d.data.audit.placeholders import Placeholders
 from conv2d.data.audit.scale import Scale
 from conv2d.data.audit.stream import Setting, Stream, open_for_audit, read_stream, setting_of
 from conv2d.data.audit.timing import Timing
@@ -48,7 +50,7 @@ WINDOW = 100
 
 _MODULES = (
     timing, interpolated, doubled, values, scale, axes, between_sensors, orientation, calibration, nonwear, labels,
-    label_runs, contradictions, columns,
+    label_runs, contradictions, columns, placeholders,
 )  # fmt: skip
 
 
@@ -164,15 +166,15 @@ def audit_dataset(
     data, refused = open_for_audit(path)
     window = WINDOW if window_s is None else max(1, round(window_s * data.meta.rate_hz))
     setting = setting_of(data.meta, window, nonwear_minutes)
-    families = _families(setting)
-    unreadable = _one_pass(data, families.values(), refused, progress)
+    families, numbers = _families(setting), Placeholders(setting)
+    unreadable = _one_pass(data, families.values(), numbers, refused, progress)
     if len(unreadable) == len(data.table):
         name, sentence = next(iter(unreadable.items()))
         raise DataError(
             f"E-DATA-022: none of the {counted(len(data.table), 'recording')} of {data.path} can be read, so there is "
             f"nothing to audit; {name}: {sentence}"
         )
-    findings = [*_unreadable(refused), *_findings(families)]
+    findings = [*_unreadable(refused), *numbers.findings(), *_findings(families)]
     rows: dict[str, dict[str, Any]] = defaultdict(dict)
     for row in data.table:
         rows[row.recording]["subject"] = row.subject
@@ -200,7 +202,11 @@ def _families(setting: Setting) -> dict[type, Any]:
 
 
 def _one_pass(
-    data: Dataset, families: Any, refused: dict[str, str], progress: Callable[[int, int], None] | None
+    data: Dataset,
+    families: Any,
+    numbers: Placeholders,
+    refused: dict[str, str],
+    progress: Callable[[int, int], None] | None,
 ) -> dict[str, str]:
     """Show each recording to each family; adds to ``refused`` and returns those that cannot be read at all."""
     unreadable = {}
@@ -211,6 +217,7 @@ def _one_pass(
         else:
             if stream.refusal:
                 refused.setdefault(row.recording, stream.refusal)
+            stream = numbers.take_out(stream)
             for family in families:
                 family.add(stream)
         if progress is not None:

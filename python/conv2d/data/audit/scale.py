@@ -17,6 +17,9 @@ FACTOR = 1.5
 MANY = 3
 """Recordings that must agree, unless they are all of a subject's day or another sensor on it says otherwise."""
 
+LEAST_S = 2.0
+"""Seconds with values that a recording needs to have a say; the mean over less is movement."""
+
 GAIN = 0.02
 GAIN_STILL_G = 0.03
 """Standard deviation of the length within a second, below which the sensor is at rest."""
@@ -72,7 +75,8 @@ class Scale:
             row = self.rows.setdefault(stream.name, {})
             if vector.kind == "acc":
                 one = self._gravity(stream, part, length)
-                self.gravity[vector.title].append(one)
+                if part.shape[1] >= LEAST_S * self.setting.rate_hz:
+                    self.gravity[vector.title].append(one)
                 factor = vector.factor or 1.0
                 row |= {f"{vector.title} length": one.norm * factor, f"{vector.title} at rest": one.rest * factor}
             elif vector.kind == "gyr":
@@ -115,7 +119,8 @@ class Scale:
     def _of_accelerometer(self, vector: Vector) -> Iterator[Finding]:
         entries = self.gravity[vector.title]
         if not entries:
-            yield not_measured("gravity", f"{vector.title} has no value")
+            for check in ("gravity", "scale", "gain"):
+                yield not_measured(check, f"{vector.title} has no recording with {LEAST_S:g} s of values")
             return
         unit = self.unit_of(vector)
         level = float(np.median([one.slow for one in entries])) / unit

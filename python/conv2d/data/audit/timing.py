@@ -59,6 +59,11 @@ class Timing:
             return
         known = np.isfinite(steps)
         steps = steps[known]
+        if (steps > 0).any():
+            self._median_rate[stream.name] = row["median_rate_hz"] = 1 / float(np.median(steps[steps > 0]))
+            # A recording of another rate than declared is refused for that; its gaps are those of its own clock.
+            if _is_refused(row["median_rate_hz"], rate):
+                rate = row["median_rate_hz"]
         off = steps - 1 / rate
         jumps = np.abs(off) > QUARTER_HOUR_S / 2
         quarters = np.round(off / QUARTER_HOUR_S)
@@ -74,8 +79,6 @@ class Timing:
             "longest_gap_s": float(off[gap].max(initial=0.0)),
             "gap_share": float(off[gap].sum() / (off[gap].sum() + stream.n / rate)),
         }
-        if (steps > 0).any():
-            self._median_rate[stream.name] = row["median_rate_hz"] = 1 / float(np.median(steps[steps > 0]))
         if usual.any():
             row["rate_hz"] = float(usual.sum() / steps[usual].sum())
             # Times counted from 1970 have a grain of their own.
@@ -100,7 +103,7 @@ class Timing:
         if not measured:
             yield not_measured("rate", "no recording has two times")
             return
-        wrong = [name for name, rate in measured.items() if abs(rate / declared - 1) > RATE_TOLERANCE]
+        wrong = [name for name, rate in measured.items() if _is_refused(rate, declared)]
         if wrong:
             worst = max(wrong, key=lambda name: abs(np.log(measured[name] / declared)))
             yield Finding(
@@ -240,6 +243,11 @@ class Timing:
                  "overlaps": [{"first": a, "second": b, "seconds": s} for a, b, s in pairs]},
                 names,
             )  # fmt: skip
+
+
+def _is_refused(measured: float, declared: float) -> bool:
+    """Whether loading refuses a recording of this rate."""
+    return abs(measured / declared - 1) > RATE_TOLERANCE
 
 
 def _unevenness(time: NDArray[np.float64], breaks: NDArray[np.bool_], rate: float) -> tuple[float, float] | None:

@@ -12,6 +12,9 @@ from conv2d.data.audit.stream import Setting, Stream
 from conv2d.data.audit.stretches import longest, stretches
 
 MISSING_NOTE = 0.05
+ENDS = 0.1
+"""Share of a recording, at its end, that a sensor is missing from to be called ended."""
+
 STUCK_S, STUCK_SAMPLES = 1.0, 10
 """All three axes bit for bit the same for so long: noise never repeats three axes. Seen in good data: 0.4 s."""
 
@@ -66,6 +69,7 @@ class Values:
         self._lengths: dict[str, int] = {}
         self._missing: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
         self._absent: dict[str, list[str]] = defaultdict(list)
+        self._ends: dict[str, dict[str, float]] = defaultdict(dict)  # sensor -> recording -> second of the last value
         self._stuck: dict[str, dict[str, tuple[int, bool]]] = defaultdict(dict)
         self._rails: dict[tuple[str, int], list[Rail]] = defaultdict(list)
         self._classes: dict[str, NDArray[np.float64]] = {}  # recording -> share of each class
@@ -105,6 +109,10 @@ class Values:
                 self._absent[sensor].append(stream.name)
                 continue
             self._missing[sensor][stream.name] = (count, run)
+            gone = np.asarray(np.isnan(stream.samples[:, place]).all(axis=0))
+            last = stream.n - int(gone[::-1].argmin())
+            if stream.n - last > ENDS * stream.n:
+                self._ends[sensor][stream.name] = row[f"{sensor} ends s"] = last / self.setting.rate_hz
             labels = stream.labels[absent]
             table[:, 0] += np.bincount(labels[labels >= 0], minlength=n_classes)
             start, end = stretches(absent)
@@ -175,6 +183,9 @@ class Values:
             found, absent = self._missing[sensor], self._absent[sensor]
             if not found and not absent:
                 continue
+            if len(absent) == sum(n > 0 for n in self._lengths.values()):
+                yield self._never_there(sensor, absent)
+                continue
             rows = sum(count for count, _ in found.values())
             run = max((run for _, run in found.values()), default=0.0)
             heavy = [name for name, (count, _) in found.items() if count / self._lengths[name] > MISSING_NOTE]
@@ -183,14 +194,29 @@ class Values:
                 said.append(f"{sensor} lacks {rows / self._n:.2%} of the samples, at most {run:.3g} s in a row")
             said += [f"{sensor} is absent from {counted(len(absent), 'recording')}"] if absent else []
             said += [f"more than {MISSING_NOTE:.0%} of {counted(len(heavy), 'recording')}"] if heavy else []
+            ends = self._ends[sensor]
+            said += [f"it ends at {end:.4g} s of {self._seconds(name):.4g} in {name}" for name, end in
+                     list(ends.items())[:3]]  # fmt: skip
+            said += [f"and before its end in {counted(len(ends) - 3, 'other recording')}"] if len(ends) > 3 else []
             yield Finding(
                 "missing", "note", "; ".join(said),
                 "runs up to data.max_gap_s are filled by lines and flagged, longer ones become 0 after scaling",
                 "set data.max_gap_s to what may be drawn by a line" if found else "",
                 {"sensor": sensor, "rows": rows, "share": rows / self._n, "longest_s": run, "absent": absent,
-                 "threshold": MISSING_NOTE},
+                 "threshold": MISSING_NOTE, "ends_s": ends, "threshold_ends": ENDS},
                 tuple(heavy) + tuple(absent),
             )  # fmt: skip
+
+    def _seconds(self, name: str) -> float:
+        return self._lengths[name] / self.setting.rate_hz
+
+    def _never_there(self, sensor: str, absent: list[str]) -> Finding:
+        return Finding(
+            "missing", "fault", f"{sensor} has no value in any recording: the set has no such sensor",
+            "every channel of it is 0 for a network, and checks of this sensor, or of it against others, say nothing",
+            f"take {sensor} out of the sensors of dataset.yaml, or import again with the columns that belong to it",
+            {"sensor": sensor, "rows": sum(self._lengths.values()), "share": 1.0, "absent": absent}, tuple(absent),
+        )  # fmt: skip
 
     def _missing_by_class(self) -> Iterator[Finding]:
         classes = self.setting.meta.classes
