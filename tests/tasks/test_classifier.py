@@ -30,6 +30,8 @@ from conv2d.errors import ConfigError, DataError, GateFailed, UsageError
 from conv2d.evaluation.apply import apply_run
 from conv2d.evaluation.holdout import evaluate_run
 from conv2d.logging.progress import NullProgress
+from conv2d.tasks.behavior.classifier_arrays import lifted
+from conv2d.tasks.behavior.in_memory import unmasked
 from conv2d.tasks.behavior.model import BehaviorModel
 
 # The simulated dogs are few: a rare class may be with one of them only, which is said and does no harm here.
@@ -405,7 +407,9 @@ def test_a_window_without_data_has_the_class_shares(fitted: Conv2dClassifier) ->
     X[3] = np.nan
     X[4, :, :, :17] = np.nan
     X[5, :, :, :16] = np.nan
-    proba = fitted.predict_proba(X)
+    with pytest.warns(UserWarning, match="2 of 90 windows are without data, .*they get the class shares") as caught:
+        proba = fitted.predict_proba(X)
+    assert len(caught) == 1
     assert np.array_equal(proba[3], fitted.model_.decoding.prior)
     assert np.array_equal(proba[3], proba[4])
     assert not np.array_equal(proba[5], proba[4])
@@ -501,11 +505,13 @@ def test_windows_unlike_those_before_are_refused(fitted: Conv2dClassifier, chang
 
 def test_infinite_values_and_one_class_cannot_be_learned_from() -> None:
     X, y, groups = loudness()
-    for bad in (np.inf, 1e300):
-        holed = X.astype(np.float64)
-        holed[3, 0, 0, 0] = bad
-        with pytest.raises(ValueError, match="contains infinity or a value too large"):
-            Conv2dClassifier().fit(holed, y)
+    for bad in (np.inf, -np.inf, 1e300):
+        for part in (X, X[:, :, 0], X[:, :, 0, 0]):
+            holed = part.astype(np.float64)
+            holed[3].flat[0] = bad
+            holed[3].flat[1] = -bad
+            with pytest.raises(DataError, match="E-API-006: window 3 of X holds values that are infinite or beyond"):
+                Conv2dClassifier().fit(holed, y)
     with pytest.raises(DataError, match="E-API-026: y holds only one class, rest"):
         Conv2dClassifier().fit(X, np.full(90, "rest"))
     with pytest.raises(UsageError, match="E-API-029: groups have no value in row 4"):
@@ -514,6 +520,147 @@ def test_infinite_values_and_one_class_cannot_be_learned_from() -> None:
         Conv2dClassifier().fit(X, y, groups=groups[:, None])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         Conv2dClassifier().fit(X, y, groups=groups[:-1])
+
+
+def test_a_mask_is_a_missing_sample(fitted: Conv2dClassifier) -> None:
+    X, y, _ = loudness()
+    hidden = np.zeros(X.shape, bool)
+    hidden[3:9, 1, 0, 4:9] = True
+    spoilt = np.where(hidden, 1e6, X).astype(np.float32)
+    masked = np.ma.masked_array(spoilt, hidden)
+    holed = np.where(hidden, np.nan, X).astype(np.float32)
+    expected = fitted.predict_proba(holed)
+    assert np.array_equal(fitted.predict_proba(masked), expected)
+    assert np.array_equal(fitted.predict_proba(masked[:, :, 0]), expected)
+    assert np.array_equal(fitted.predict_proba(list(masked)), expected)
+    assert np.array_equal(fitted.model_.predict_proba(masked), expected)
+    assert np.array_equal(fitted.model_.encode(masked).codes, fitted.encode(holed).codes)
+    settings: dict[str, Any] = {"epochs": 1, "calibrate": False}
+    by_mask, by_nan = (Conv2dClassifier(**settings).fit(x, y).predict_proba(X) for x in (masked, holed))
+    assert np.array_equal(by_mask, by_nan)
+    whole = np.ma.masked_array(np.arange(24).reshape(3, 8), np.eye(3, 8, dtype=bool))
+    assert np.isnan(unmasked(whole)).sum() == 3
+    with pytest.raises(DataError, match="E-API-030: y has no value in row 2"):
+        Conv2dClassifier().fit(X, np.ma.masked_array(np.tile([0, 1], 45), np.arange(90) == 2))
+    with pytest.raises(UsageError, match="E-API-029: groups have no value in row 5"):
+        Conv2dClassifier().fit(X, y, groups=np.ma.masked_array(np.repeat([1, 2, 3], 30), np.arange(90) == 5))
+
+
+def test_a_channel_without_values_is_named() -> None:
+    X, y, groups = loudness()
+    for part in (X, X[:, :, 0], X[:, :, 0, 0]):
+        dead = part.copy()
+        dead[:, 1] = np.nan
+        with pytest.raises(
+            DataError,
+            match=r"E-EXP-010: channel s0/c1 has no value in any of the 90 windows to train "
+            r"on, and .* all its channels .* all 90 labelled .* without data; drop X\[:, 1\]$",
+        ):
+            Conv2dClassifier().fit(dead, y, groups=groups)  # fmt: skip
+        still = part.copy()
+        still[:, 2] = 1.5
+        with pytest.raises(
+            DataError, match=r"E-EXP-003: channel s0/c2 is 1\.5 in every window, .*; drop X\[:, 2\], or"
+        ):
+            Conv2dClassifier().fit(still, y, groups=groups)
+    with pytest.raises(DataError, match=r"E-EXP-009: sensor s0 has no value in any of the 90 .*; give windows with"):
+        Conv2dClassifier().fit(np.full_like(X, np.nan), y)
+    two = np.concatenate([X, X], axis=2)
+    two[:, :, 1] = np.nan
+    with pytest.raises(DataError, match=r"E-EXP-009: sensor s1 has no value .*; drop X\[:, :, 1\]$"):
+        Conv2dClassifier().fit(two, y)
+    two[:, :, 1] = 3
+    with pytest.raises(DataError, match=r"E-EXP-003: channel s1/c0 .*; drop X\[:, 0\] or X\[:, :, 1\], or repair"):
+        Conv2dClassifier().fit(two, y)
+    sparse = X.copy()
+    sparse[::2, 0] = np.nan
+    sparse[1::2, 1] = np.nan
+    with pytest.raises(DataError, match=r"E-EXP-010: all 90 labelled windows are without data, .*; check X, or bridge"):
+        Conv2dClassifier().fit(sparse, y)
+
+
+def test_windows_without_data_are_counted_at_fit() -> None:
+    X, y, _ = loudness()
+    X[:7, 2] = np.nan  # one channel of the one sensor
+    with pytest.warns(UserWarning, match="7 of 90 windows are without data, .*; they are left out"):
+        classifier = Conv2dClassifier(epochs=1, calibrate=False).fit(X, y)
+    assert len(classifier.notes_) == 1
+    assert classifier.notes_[0].startswith("7 of 90 windows are without data")
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([1, "a"], "E-API-030: y holds 'a' and 1, expected labels of one kind"),
+        (["a", 1.5], "E-API-030: y holds 'a' and 1.5, expected labels of one kind"),
+        (["a", None], "E-API-030: y has no value in row 1"),
+        ([None, 3], "E-API-030: y has no value in row 0"),
+        (["a", float("nan")], "E-API-030: y has no value in row 1"),
+    ],
+)
+def test_labels_missing_or_mixed_are_refused(y: list[Any], message: str) -> None:
+    X, _, _ = loudness()
+    for labels in (y * 45, tuple(y * 45), np.array(y * 45, dtype=object)):
+        with pytest.raises(DataError, match=message):
+            Conv2dClassifier().fit(X, labels)
+
+
+@pytest.mark.parametrize("shape", [(30, 3, 1, 7), (30, 3, 7), (30, 7, 1, 3), (30, 7, 7)])
+def test_no_transpose_is_advised_that_would_be_refused_again(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=r"E-API-022: .* with 8 samples or more; cut longer windows"):
+        Conv2dClassifier().fit(np.zeros(shape), np.tile([0, 1], 15))
+
+
+@settings(max_examples=60)
+@given(channels=st.integers(1, 20), samples=st.integers(1, 20), named=st.booleans())
+def test_an_advised_transpose_is_taken(channels: int, samples: int, named: bool) -> None:
+    X = np.zeros((4, channels, 2, samples), np.float32)
+    try:
+        lifted(X, named=named)
+    except UsageError as error:
+        if "X.transpose(0, 3, 2, 1)" in str(error):
+            lifted(X.transpose(0, 3, 2, 1), named=named)
+        if "channels=" in str(error):
+            lifted(X, named=True)
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, float("nan"), "50"])
+def test_a_rate_that_cannot_be_is_refused(rate_hz: Any, recordings: list[Recording]) -> None:
+    X, y, _ = loudness()
+    for part in ((X, y), (recordings,)):
+        with pytest.raises(UsageError, match="E-API-017: rate_hz is"):
+            Conv2dClassifier(rate_hz=rate_hz).fit(*part)
+
+
+def test_recordings_come_from_whatever_gives_them(
+    model: BehaviorModel, fitted: Conv2dClassifier, on_recordings: Conv2dClassifier, unseen: list[Recording]
+) -> None:
+    X, y, _ = loudness()
+    for path in ("clean", Path("clean")):
+        for verb in (Conv2dClassifier().fit, fitted.predict_proba, model.predict_proba, model.predict_timeline):
+            with pytest.raises(UsageError, match=r"E-API-007: got the text or path 'clean'.*Dataset\.open\('clean'\)"):
+                verb(path)
+    expected = model.predict_proba(unseen)
+    as_objects = np.empty(len(unseen), dtype=object)
+    as_objects[:] = unseen
+    for verb in (model.predict_proba, on_recordings.predict_proba):
+        for part in (iter(unseen), (r for r in unseen), {r.name: r for r in unseen}.values(), as_objects):
+            assert np.array_equal(verb(part), expected)
+    codes = model.encode(unseen).codes
+    assert np.array_equal(model.encode(iter(unseen)).codes, codes)
+    assert np.array_equal(on_recordings.encode(iter(unseen)).codes, codes)
+    assert on_recordings.score(iter(unseen)) == on_recordings.score(unseen)
+    with pytest.raises(UsageError, match="E-API-001: got a generator of 0 recordings and 90 other things"):
+        Conv2dClassifier().fit((x for x in X), y)
+    with pytest.raises(UsageError, match="E-API-001: got a list_iterator that gives nothing"):
+        model.predict_proba(iter([]))
+    with pytest.raises(UsageError, match="E-API-007: got an xarray Dataset"):
+        model.predict_proba(conv2d.to_xarray(unseen[0]))
+
+
+def test_it_is_shown_in_a_notebook_without_a_warning(fitted: Conv2dClassifier) -> None:
+    assert "Conv2dClassifier" in fitted._repr_html_()
+    assert "Conv2dClassifier" in Conv2dClassifier()._repr_html_()
 
 
 def test_verbs_out_of_order_and_of_the_other_kind(

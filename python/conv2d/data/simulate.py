@@ -31,11 +31,12 @@ from conv2d.data.simulation.annotator import Annotation, annotate
 from conv2d.data.simulation.bouts import Integers, draw_bouts, draw_scripted_bouts
 from conv2d.data.simulation.curves import Array
 from conv2d.data.simulation.defects import Defects
-from conv2d.data.simulation.movement import GRAVITY, Bouts, Movement, move, pace_bouts, rigid_body
+from conv2d.data.simulation.movement import Bouts, Movement, move, pace_bouts, rigid_body
 from conv2d.data.simulation.parameters import Clocks, Simulation
 from conv2d.data.simulation.randomness import Effect, Streams
 from conv2d.data.simulation.sensors import draw_drift, draw_drop_outs, lost, measure
 from conv2d.data.simulation.truth import TruthWriter
+from conv2d.data.units import GRAVITY
 from conv2d.data.writer import DatasetWriter
 from conv2d.errors import UsageError
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.data.audit.findings import Finding, counted, named, not_applicable, not_measured
-from conv2d.data.audit.stream import DEGREE, G, Setting, Stream, Vector
+from conv2d.data.audit.stream import Setting, Stream, Vector
 from conv2d.data.audit.stretches import blocks
+from conv2d.data.units import GRAVITY, RADIANS
 
 FACTOR = 1.5
 """Times one g that no movement gives: its mean over a second is gravity, and the median of its length is near it."""
@@ -114,7 +115,7 @@ class Scale:
         if vector.factor is not None:
             return 1 / vector.factor
         level = float(np.median([one.slow for one in self.gravity[vector.title]] or [1.0]))
-        return min((1.0, G, 1000.0), key=lambda unit: abs(np.log(max(level, 1e-9) / unit)))
+        return min((1.0, GRAVITY, 1000.0), key=lambda unit: abs(np.log(max(level, 1e-9) / unit)))
 
     def _of_accelerometer(self, vector: Vector) -> Iterator[Finding]:
         entries = self.gravity[vector.title]
@@ -141,7 +142,8 @@ class Scale:
     def _unit_finding(self, vector: Vector, level: float) -> Finding:
         told = vector.unit or "no unit"
         meaning = next(
-            (name for factor, name in ((1 / G, "g"), (G, "m/s^2"), (1000.0, "mg"), (1000 / G, "mg"), (0.001, "g"))
+            (name for factor, name in ((1 / GRAVITY, "g"), (GRAVITY, "m/s^2"), (1000.0, "mg"), (1000 / GRAVITY, "mg"),
+                                       (0.001, "g"))
              if 0.8 < level / factor < 1.25), "",
         )  # fmt: skip
         absent = level < 0.5 and not meaning
@@ -274,7 +276,7 @@ class Scale:
                     f"that do the same{unit}",
                     "the subject is told by its instrument, and what was learnt on others fails on it",
                     f"mark these recordings in recordings.csv and set data.corrections with divide: "
-                    f"{(1 / DEGREE if unit and factor > 1 else DEGREE if unit else factor):.5g}",
+                    f"{(1 / RADIANS if unit and factor > 1 else RADIANS if unit else factor):.5g}",
                     {"vector": vector.title, "factor": odd, "threshold": GYR_FACTOR},
                     tuple(name for name, subject in self._subjects.items() if subject in odd),
                 )  # fmt: skip
@@ -306,13 +308,13 @@ def _is_off(one: Gravity, unit: float) -> bool:
 
 
 def _unit_name(unit: float) -> str:
-    return {1.0: "g", G: "m/s^2", 1000.0: "mg"}[unit]
+    return {1.0: "g", GRAVITY: "m/s^2", 1000.0: "mg"}[unit]
 
 
 def _factor_name(factor: float) -> str:
     """What a factor is known for."""
-    known = ((G, "m/s^2 where the others are in g"), (1 / G, "g where the others are in m/s^2"), (1000.0, "mg"),
-             *((float(2**k), "another range of the sensor") for k in (1, 2, 3, -1, -2, -3)))  # fmt: skip
+    known = ((GRAVITY, "m/s^2 where the others are in g"), (1 / GRAVITY, "g where the others are in m/s^2"),
+             (1000.0, "mg"), *((float(2**k), "another range of the sensor") for k in (1, 2, 3, -1, -2, -3)))  # fmt: skip
     name = next((text for value, text in known if abs(factor / value - 1) < 0.04), "")
     return f": {name}" if name else ""
 

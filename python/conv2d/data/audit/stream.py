@@ -13,10 +13,8 @@ from conv2d.data.audit.stretches import LabelRuns, label_runs
 from conv2d.data.channels import triads
 from conv2d.data.dataset import Dataset
 from conv2d.data.meta import RATE_TOLERANCE, DatasetMeta, RecordingRow, is_file_name, read_meta, read_rows
+from conv2d.data.units import GRAVITY, RADIANS
 from conv2d.errors import DataError
-
-G = 9.80665
-DEGREE = float(np.pi / 180)
 
 
 @dataclass(frozen=True)
@@ -140,11 +138,11 @@ def _factor(kind: str, unit: str) -> float | None:
     """
     word = unit.lower().replace("²", "^2").replace("µ", "u").replace("**", "^").split(",")[0].strip()
     known: dict[str, dict[str, float]] = {
-        "acc": {"g": 1.0, "mg": 0.001, **dict.fromkeys(("m/s^2", "m/s2", "m s^-2", "m.s^-2"), 1 / G)},
+        "acc": {"g": 1.0, "mg": 0.001, **dict.fromkeys(("m/s^2", "m/s2", "m s^-2", "m.s^-2"), 1 / GRAVITY)},
         "gyr": {
             **dict.fromkeys(("rad/s", "rad s^-1", "radians/s"), 1.0),
-            **dict.fromkeys(("deg/s", "dps", "°/s", "degrees/s"), DEGREE),
-            "mdps": DEGREE / 1000,
+            **dict.fromkeys(("deg/s", "dps", "°/s", "degrees/s"), RADIANS),
+            "mdps": RADIANS / 1000,
         },
         "mag": {
             **dict.fromkeys(("microtesla", "ut"), 1.0),

@@ -9,6 +9,8 @@ E-API-012    a column stands twice
 E-API-013    a column, or a coordinate, of the wrong type
 E-API-014    rows that do not say whose they are, or that contradict each other
 E-API-015    sensors and channels do not make a grid, or differ between recordings
-E-API-016    a window or a hop of no length
+E-API-016    a window or a hop that is no whole number of samples above 0
+E-API-017    a rate that is no number above 0
+E-API-018    a class that is named twice
 ===========  ==========================================================================
 """

@@ -1,18 +1,20 @@
 """Recordings from and to tables of pandas, polars and arrow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.data.interchange.recording_checks import check_recording
+from conv2d.data.dataset import Dataset
+from conv2d.data.interchange.recording_checks import check_rate_hz, check_recording, class_names, each_recording
 from conv2d.data.interchange.table import Table
 from conv2d.data.meta import in_words, one_line
 from conv2d.data.recording import Recording
 from conv2d.errors import DataError, UsageError
 
 OWN = ("recording", "subject", "time_s", "label")
+_NO_TIME = "E-DATA-008: time_s has rows without a time, expected one in each; drop or fill them"
 
 
 def from_table(
@@ -44,14 +46,15 @@ def from_table(
 
     ``time_s`` is seconds, or timestamps or durations, which become seconds since the recording's first sample (the
     timestamp itself is kept in ``meta["start"]``). Null and NaN are missing samples; a null or empty label is
-    "not annotated", whole numbers become text. Rows of a recording keep their order. O(rows).
+    "not annotated", whole numbers (also as floats, which pandas makes of them where some are missing) become text. Rows
+    of a recording keep their order. O(rows).
 
     Raises
     ------
     DataError
         E-API-011 to E-API-015, see `conv2d.data.interchange`; E-DATA-007 to E-DATA-010 as from a file.
     UsageError
-        E-API-010: no table.
+        E-API-010: no table. E-API-017, E-API-018: a rate, or classes, that cannot be.
 
     Example
     -------
@@ -61,11 +64,13 @@ def from_table(
     >>> recording.samples[0, 0].tolist(), recording.labels.tolist(), recording.rate_hz
     ([1.0, nan, 3.0], [0, -1, 0], 50.0)
     """
+    check_rate_hz(rate_hz)
+    known_classes = None if classes is None else class_names(classes)
     arrow = _renamed(_to_arrow(table), columns or {})
     sensors, channels = _grid(arrow.column_names)
     rows = _rows_of_recordings(arrow, name)
     subjects = _subjects(arrow, rows, subject)
-    labels, known = _labels(arrow, classes)
+    labels, known = _labels(arrow, known_classes)
     time = _numbers_or_time(arrow, rate_hz, rows)
     if rate_hz is None:
         rate_hz = _rate([time[mine] for mine in rows.values()])
@@ -86,7 +91,7 @@ def from_table(
     return recordings
 
 
-def to_table(recordings: Recording | Sequence[Recording]) -> Table:
+def to_table(recordings: Recording | Iterable[Recording] | Dataset) -> Table:
     """Recordings as one table, a row a sample: ``recording``, ``subject``, ``time_s``, signals, quality, ``label``.
 
     `from_table` reads it back as it was, given ``classes`` and ``rate_hz``, which a table does not hold; ``meta`` is
@@ -96,6 +101,8 @@ def to_table(recordings: Recording | Sequence[Recording]) -> Table:
     ------
     DataError
         E-API-015: sensors, channels or quality columns that differ between the recordings, or no recording.
+    UsageError
+        E-API-001, E-API-007: other things than recordings.
 
     Example
     -------
@@ -106,7 +113,7 @@ def to_table(recordings: Recording | Sequence[Recording]) -> Table:
     """
     import pyarrow as pa
 
-    given = [recordings] if isinstance(recordings, Recording) else list(recordings)
+    given = list(each_recording(recordings))
     if not given:
         raise DataError("E-API-015: got no recording, expected one or more to make a table of; give some")
     first = given[0]
@@ -249,10 +256,15 @@ def _labels(arrow: Any, classes: Sequence[str] | None) -> tuple[NDArray[np.int64
         return np.full(arrow.num_rows, -1), tuple(classes or ())
     kind = arrow.schema.field("label").type
     inner = kind.value_type if types.is_dictionary(kind) else kind
-    empty = types.is_null(inner) or (types.is_floating(inner) and np.isnan(arrow["label"].to_numpy()).all())
-    if not (empty or _is_text(inner) or types.is_integer(inner)):
+    words = arrow["label"].to_pylist()
+    if types.is_floating(inner):  # what pandas makes of whole numbers of which some are missing
+        words = [None if word is None or word != word else word for word in words]
+        whole = all(word is None or word.is_integer() for word in words)
+        words = [None if word is None else int(word) for word in words] if whole else words
+    else:
+        whole = types.is_null(inner) or _is_text(inner) or types.is_integer(inner)
+    if not whole:
         raise DataError(f"E-API-013: column label is of type {kind}, expected text or whole numbers; convert it")
-    words = [None] * arrow.num_rows if empty else arrow["label"].to_pylist()
     texts = [None if word is None or word == "" else str(word) for word in words]
     known = tuple(sorted({text for text in texts if text is not None}) if classes is None else classes)
     index: dict[str | None, int] = {None: -1, **{text: place for place, text in enumerate(known)}}
@@ -285,7 +297,7 @@ def _numbers_or_time(arrow: Any, rate_hz: float | None, rows: Mapping[str, NDArr
     if types.is_timestamp(kind) or types.is_duration(kind):
         column = arrow["time_s"]
         if column.null_count:
-            raise DataError("E-DATA-008: time_s has rows without a time, expected one in each; drop or fill them")
+            raise DataError(_NO_TIME)
         ticks = column.cast(pa.int64()).to_numpy()
         per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
         time = np.empty(arrow.num_rows)
@@ -297,7 +309,10 @@ def _numbers_or_time(arrow: Any, rate_hz: float | None, rows: Mapping[str, NDArr
             f"E-API-013: column time_s is of type {kind}, expected seconds, timestamps or durations; convert it, for "
             "example with pandas.to_datetime"
         )
-    return np.asarray(arrow["time_s"].to_numpy(), np.float64)
+    time = np.asarray(arrow["time_s"].to_numpy(), np.float64)
+    if np.isnan(time).any():
+        raise DataError(_NO_TIME)
+    return time
 
 
 def _starts(arrow: Any, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """A result as a table, for whichever library reads it on."""
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,13 @@ class Table:
 
 
 def _filled(values: NDArray[Any]) -> NDArray[Any]:
-    """Text with ``""`` for None, as numpy's own text, which files of arrays can hold."""
-    if values.dtype != object:
-        return values
-    return np.array(["" if value is None else value for value in values], dtype=np.str_)
+    """Text with ``""`` for None."""
+    return values if values.dtype != object else text_array(values.tolist())
+
+
+def text_array(words: Iterable[str | None]) -> NDArray[np.object_]:
+    """Text as objects, ``""`` for None: what every engine of xarray's ``to_netcdf`` writes."""
+    return np.array(["" if word is None else str(word) for word in words], dtype=object)
 
 
 def library(name: str, verb: str) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conv2d.data.dataset import Dataset
-from conv2d.data.interchange.table import library
+from conv2d.data.interchange.recording_checks import each_recording
+from conv2d.data.interchange.table import library, text_array
 from conv2d.data.meta import in_words
 from conv2d.data.recording import Recording
 from conv2d.data.windows import LabelRule, label_windows, sliding, window_starts
@@ -39,9 +40,10 @@ class Windows:
     def to_xarray(self) -> Any:
         """As an ``xarray.DataArray`` (window, channel, sensor, time); all else are coordinates along ``window``."""
         coords = {
-            "channel": list(self.channels), "sensor": list(self.sensors),
+            "channel": text_array(self.channels), "sensor": text_array(self.sensors),
             "time": np.arange(self.X.shape[3]) / self.rate_hz,
-            "label": ("window", self.y), "subject": ("window", self.groups), "recording": ("window", self.recording),
+            "label": ("window", text_array(self.y)), "subject": ("window", text_array(self.groups)),
+            "recording": ("window", text_array(self.recording)),
             "start_s": ("window", self.start_s),
         }  # fmt: skip
         dims = ("window", "channel", "sensor", "time")
@@ -66,7 +68,8 @@ def cut_windows(
     DataError
         E-API-015: recordings of other sensors, channels or rates than the first; no window at all (E-EXP-002).
     UsageError
-        E-API-016: a window or hop below one sample.
+        E-API-016: a window or hop that is no whole number of samples, or below one. E-API-001, E-API-007: other things
+        than recordings.
 
     Example
     -------
@@ -76,15 +79,15 @@ def cut_windows(
     >>> windows.X.shape, windows.y.tolist(), windows.groups.tolist()
     ((3, 1, 1, 4), ['walk', 'run', 'run'], ['rex', 'rex', 'rex'])
     """
+    for what, samples in (("window_size", window_size), ("hop", 1 if hop is None else hop)):
+        if not isinstance(samples, int | np.integer) or samples < 1:
+            raise UsageError(
+                f"E-API-016: {what} is {samples!r}, expected a whole number of samples, 1 or more; correct it"
+            )
     hop = max(1, window_size // 2) if hop is None else hop
-    if window_size < 1 or hop < 1:
-        raise UsageError(
-            f"E-API-016: window_size is {window_size} and hop {hop}, expected 1 or more samples; correct it"
-        )
-    source = recordings.load_all() if isinstance(recordings, Dataset) else recordings
     parts: list[tuple[NDArray[Any], ...]] = []
     first: Recording | None = None
-    for recording in [source] if isinstance(source, Recording) else source:
+    for recording in each_recording(recordings):
         first = first or recording
         mine, theirs = _kind(recording), _kind(first)
         if mine != theirs:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.data.interchange.recording_checks import check_recording
-from conv2d.data.interchange.table import library
+from conv2d.data.interchange.recording_checks import check_rate_hz, check_recording, class_names
+from conv2d.data.interchange.table import library, text_array
 from conv2d.data.meta import in_words
 from conv2d.data.recording import Recording
 from conv2d.errors import DataError, UsageError
@@ -17,8 +17,8 @@ _WINDOWS = ("window", *_RECORDING)
 
 
 def is_data_array(x: object) -> bool:
-    """Whether this is an ``xarray.DataArray``, told without importing xarray."""
-    return all(hasattr(x, name) for name in ("dims", "coords", "transpose", "values"))
+    """Whether this is an ``xarray.DataArray``, told without importing xarray; a ``Dataset`` is none."""
+    return not hasattr(x, "data_vars") and all(hasattr(x, name) for name in ("dims", "coords", "transpose", "values"))
 
 
 def from_xarray(
@@ -38,8 +38,9 @@ def from_xarray(
         order; or a ``Dataset`` with such a variable ``samples`` and, along ``time``, ``label`` (text, ``""`` for none)
         and quality columns. Names of channels and sensors, and the times (seconds, or datetime64), are the coordinates.
     rate_hz, classes, name, subject
-        By default the attributes of these names. Without them, the rate is that of the median step, the classes those
-        that occur, sorted, and the recording, called "recording", is of a subject of its own.
+        By default the attributes of these names (``classes`` a list, or a text with a name a line). Without them, the
+        rate is that of the median step, the classes those that occur, sorted, and the recording, called "recording", is
+        of a subject of its own.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def from_xarray(
         E-API-011 where dimensions or times are not as above, E-API-013 for labels that are no text; E-DATA-007 to -010
         as from a file.
     UsageError
-        E-API-010: nothing of xarray.
+        E-API-010: nothing of xarray. E-API-017, E-API-018: a rate, or classes, that cannot be.
     """
     variables = getattr(x, "data_vars", None)
     if variables is not None and "samples" not in variables:
@@ -63,9 +64,13 @@ def from_xarray(
         )
     samples, channels, sensors = _by_name(array, _RECORDING)
     facts = {**array.attrs, **x.attrs}
-    time_s, start = _times(array, samples.shape[2], rate_hz or facts.get("rate_hz"))
-    rate = rate_hz or facts.get("rate_hz") or _median_rate(time_s)
-    known = classes if classes is not None else facts.get("classes")
+    declared = facts.get("rate_hz") if rate_hz is None else rate_hz
+    check_rate_hz(declared)
+    time_s, start = _times(array, samples.shape[2], declared)
+    rate = _median_rate(time_s) if declared is None else declared
+    known = facts.get("classes") if classes is None else classes
+    if classes is None and isinstance(known, str):
+        known = known.splitlines()
     words = x["label"].values if variables is not None and "label" in x else np.full(len(time_s), "")
     labels, known = _labels(words, known)
     others = [] if variables is None else [v for v in variables if v not in ("samples", "label")]
@@ -82,18 +87,22 @@ def from_xarray(
 def to_xarray(recording: Recording) -> Any:
     """A recording as an ``xarray.Dataset``: ``samples`` (channel, sensor, time), ``label`` (time) as text, quality.
 
-    Name, subject, rate and classes are attributes, so that `from_xarray` gives the same recording back, without
-    ``meta``. UsageError E-API-010 where xarray is not installed.
+    Name, subject, rate and classes (a name a line) are attributes, so that `from_xarray` gives the same recording back,
+    without ``meta``. ``to_netcdf`` writes it, also with SciPy's engine; in such a file a text without value (None, in a
+    quality column) is "". UsageError E-API-010 where xarray is not installed.
     """
     xarray = library("xarray", "to_xarray")
-    words = np.array([*recording.classes, ""], dtype=np.str_)[recording.labels]
+    words = text_array([*recording.classes, ""])[recording.labels]
     variables = {column: ("time", values) for column, values in recording.quality.items()}
     return xarray.Dataset(
         {"samples": (_RECORDING, recording.samples), "label": ("time", words), **variables},
-        {"channel": list(recording.channels), "sensor": list(recording.sensors), "time": recording.time_s},
+        {
+            "channel": text_array(recording.channels), "sensor": text_array(recording.sensors),
+            "time": recording.time_s,
+        },
         {
             "name": recording.name, "subject": recording.subject, "rate_hz": recording.rate_hz,
-            "classes": list(recording.classes),
+            "classes": "\n".join(recording.classes),
         },
     )  # fmt: skip
 
@@ -187,8 +196,7 @@ def _labels(words: NDArray[Any], classes: Any) -> tuple[NDArray[np.int64], tuple
     if words.dtype.kind not in "UOT":
         raise DataError(f"E-API-013: label is of type {words.dtype}, expected text, '' for none; convert it")
     texts = ["" if word is None else str(word) for word in words.tolist()]
-    given = [classes] if isinstance(classes, str) else classes  # files keep a list of one name as the name
-    known = tuple(str(c) for c in (sorted(set(texts) - {""}) if given is None else given))
+    known = class_names(sorted(set(texts) - {""}) if classes is None else classes)  # files keep one name as a text
     index = {"": -1, **{text: place for place, text in enumerate(known)}}
     if unknown := sorted(set(texts) - set(index)):
         raise DataError(

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from conv2d.data.behavior_laws import BEHAVIORS
 from conv2d.data.recording import Recording
 from conv2d.data.simulation.bouts import Integers
-from conv2d.data.simulation.movement import GRAVITY
 from conv2d.data.simulation.randomness import Effect, Streams
+from conv2d.data.units import GRAVITY
 from conv2d.errors import UsageError
 
 KINDS = ("scale", "swap", "mirror", "clip", "linear", "stuck", "copy", "short", "tied", "script", "hour", "rate")

@@ -14,8 +14,8 @@ from conv2d.data.simulation.bouts import Integers
 from conv2d.data.simulation.curves import Array, cycles, irregular, slope, steps
 from conv2d.data.simulation.parameters import Simulation
 from conv2d.data.simulation.randomness import Effect, Streams
+from conv2d.data.units import GRAVITY
 
-GRAVITY = 9.80665
 _FIELD = np.array([20.0, 0.0, -45.0])  # earth's field, microtesla: north, west, up
 _SLIP_S = 0.3  # seconds of activity that a slip takes
 _FACES_DEG = np.array([(0.0, 0.0), (90.0, 0.0), (-90.0, 0.0), (0.0, 90.0), (0.0, -90.0), (0.0, 180.0)])  # pitch, roll

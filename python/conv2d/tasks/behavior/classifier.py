@@ -1,15 +1,15 @@
 """The face for those who know scikit-learn: ``Conv2dClassifier``.
 
-Codes of the errors of models and of this class, for a search (E-API-010 to -016: `conv2d.data.interchange`):
+Codes of the errors of models and of this class, for a search (E-API-010 to -018: `conv2d.data.interchange`):
 
 ===========  ==========================================================================
-E-API-001    a list of recordings and other things
+E-API-001    recordings and other things together
 E-API-002    windows of another shape than the model was fitted on
 E-API-003    a recording lacks a sensor or channel
 E-API-004    a recording has another sampling rate
 E-API-005    two recordings of one name
 E-API-006    a window with infinite values
-E-API-007    windows where recordings are needed
+E-API-007    windows or a path where recordings are needed
 E-API-008    recordings for a model that was fitted on windows
 E-API-020    the config is for windows of another length
 E-API-021    the config is no experiment
@@ -21,6 +21,7 @@ E-API-026    only one class
 E-API-027    recordings without calibration
 E-API-028    names of channels or sensors that do not fit the array
 E-API-029    groups that are not one for each window
+E-API-030    labels that are missing, or of two kinds
 ===========  ==========================================================================
 """
 
@@ -41,19 +42,28 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from conv2d.config import Config
 from conv2d.data import Dataset, Recording
+from conv2d.data.interchange.recording_checks import check_rate_hz
 from conv2d.data.interchange.xarray_arrays import is_data_array, names_of, window_array
 from conv2d.data.meta import in_words
 from conv2d.errors import DataError, GateFailed, UsageError
 from conv2d.logging.progress import NullProgress, Progress, Task
-from conv2d.tasks.behavior.classifier_arrays import lifted, names_for, subjects_of
+from conv2d.tasks.behavior.classifier_arrays import check_labels, lifted, names_for, subjects_of
 from conv2d.tasks.behavior.classifier_settings import recordings_config, stated_data, windows_config
 from conv2d.tasks.behavior.corpus import Corpus, Selection, read_corpus, select_described
 from conv2d.tasks.behavior.fitted_run import hash_recordings, run_as_bytes, write_run
-from conv2d.tasks.behavior.in_memory import as_windows, corpus_of_recordings, corpus_of_windows, describe, recordings_in
+from conv2d.tasks.behavior.in_memory import (
+    as_windows,
+    corpus_of_recordings,
+    corpus_of_windows,
+    describe,
+    recordings_in,
+    refuse_infinite,
+    unmasked,
+)
 from conv2d.tasks.behavior.measures import window_truth
 from conv2d.tasks.behavior.model import BehaviorModel, Encoding
 from conv2d.tasks.behavior.subjects import training_subjects
-from conv2d.tasks.behavior.task import BehaviorTask
+from conv2d.tasks.behavior.task import BehaviorTask, without_data
 from conv2d.tasks.behavior.timelines import Timelines
 from conv2d.tasks.behavior.window_task import WindowTask
 from conv2d.training.fit import Fitted, fit
@@ -106,7 +116,7 @@ class Conv2dClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Their names. For arrays they say what axes 1 and 2 are: ``acc_x, acc_y, acc_z`` are then known to be one vector,
         share a scale and are turned together in training. For recordings they select.
     rate_hz
-        Samples per second of an array; without it no missing sample is bridged.
+        Samples per second of an array; without it no missing sample is bridged. Above 0 (E-API-017).
     epochs, learning_rate, batch_size
         ``training.*``. For arrays an epoch is all windows, at least 512 and at most 4000 of them.
     width, levels
@@ -141,20 +151,22 @@ class Conv2dClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Notes
     -----
     **Windows**: X is (N, C, S, T): windows, channels, sensors, samples; (N, C, T) is one sensor; (N, F) is a row of F
-    features, taken for F channels that stand still for 8 samples. NaN is a missing sample. An ``xarray.DataArray`` is
-    taken by the names of its dimensions. ``groups`` are the subjects: with them the windows held out for calibration
+    features, taken for F channels that stand still for 8 samples. NaN, or masked in ``numpy.ma``, is a missing
+    sample; a window in which no sensor has all its channels for half of the samples is without data: ``fit`` leaves it
+    out and ``predict_proba`` gives it the class shares, and both warn. An ``xarray.DataArray`` is taken by the names of
+    its dimensions. ``groups`` are the subjects: with them the windows held out for calibration
     are of other subjects, and without them a warning says what that means. scikit-learn hands groups to its splitters
     only; with metadata routing they reach ``fit`` too (it requests them by default).
 
-    **Recordings**: X is a `conv2d.Recording`, a list of them, or an opened data set; labels and subjects are theirs, so
-    y is left out. Of a data set, subjects marked ``test`` are left out, as ``conv2d train`` does. Rows of ``predict``
-    and ``predict_proba`` are then frames, see `BehaviorModel`.
+    **Recordings**: X is a `conv2d.Recording`, several of them, or an opened data set; labels and subjects are theirs,
+    so y is left out. Of a data set, subjects marked ``test`` are left out, as ``conv2d train`` does. Rows of
+    ``predict`` and ``predict_proba`` are then frames, see `BehaviorModel`.
 
     The caller's generators (torch, NumPy) and torch's number of threads are left as they were. A pickle holds NumPy
     arrays and opens on any machine.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np
     >>> from conv2d import Conv2dClassifier
     >>> rng = np.random.default_rng(0)
@@ -224,12 +236,14 @@ class Conv2dClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         DataError
-            Data that cannot be learned from: one class, a channel without any variation, an infinite value.
+            Data that cannot be learned from: one class, a channel without any variation, an infinite value
+            (E-API-006), a label that is missing or of another kind (E-API-030).
         UsageError
             An impossible shape (E-API-022), a parameter that the experiment does not allow, y beside recordings.
 
         Cost: ``inner_folds + 1`` trainings of ``epochs`` epochs; nothing is kept of X but its scales.
         """
+        check_rate_hz(self.rate_hz)
         found = recordings_in(X)
         if found is None:
             self._fit_windows(X, y, groups)
@@ -243,7 +257,8 @@ class Conv2dClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         See `BehaviorModel.predict_proba`. NotFittedError before ``fit``.
         """
         check_is_fitted(self)
-        return self.model_.predict_proba(X if recordings_in(X) is not None else self._windows_like_before(X))
+        found = recordings_in(X)
+        return self.model_.predict_proba(self._windows_like_before(X) if found is None else found)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest label of each window, or of each frame of recordings, (N,); see `predict_proba`."""
@@ -259,7 +274,8 @@ class Conv2dClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def encode(self, X: Any) -> Encoding:
         """Codes, features and embeddings of windows, or of the frames of recordings; see `BehaviorModel.encode`."""
         check_is_fitted(self)
-        return self.model_.encode(X if recordings_in(X) is not None else self._windows_like_before(X))
+        found = recordings_in(X)
+        return self.model_.encode(self._windows_like_before(X) if found is None else found)
 
     def score(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of ``predict``; for recordings, on the labelled windows that lie ``data.hop`` apart.
@@ -311,6 +327,7 @@ class Conv2dClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _fit_windows(self, X: Any, y: ArrayLike | None, groups: ArrayLike | None) -> None:
         channels, sensors = names_of(X) if is_data_array(X) else (None, None)
         named = self.channels is not None or channels is not None
+        check_labels(y)
         X, y = self._validated(window_array(X) if is_data_array(X) else X, y, ensure_min_samples=2)
         check_classification_targets(y)
         windows = lifted(X, named=named)
@@ -384,7 +401,8 @@ class Conv2dClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         selection = task.corpus.selection
         self.window_shape_ = (len(selection.channels), len(selection.sensors), task.corpus.window)
         self.inner_split_ = task.held_together
-        self.notes_ = task.warnings
+        lost, pool = task.without_data, task.without_data + len(task.pool)
+        self.notes_ = (*task.warnings, *([f"{without_data(lost, pool)}; they are left out"] if lost else []))
         self.history_ = fitted.history
         for note in self.notes_:
             warnings.warn(note, stacklevel=4)
@@ -423,6 +441,10 @@ class Conv2dClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return windows
 
     def _validated(self, X: Any, y: Any = "no_validation", **further: Any) -> Any:
-        """X, or X and y, as scikit-learn demands them; NaN stays."""
+        """X, or X and y, as scikit-learn demands them; NaN stays, what is infinite is refused (E-API-006)."""
         with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is refused as such
-            return validate_data(self, X, y, dtype=np.float32, allow_nd=True, ensure_all_finite="allow-nan", **further)
+            checked = validate_data(
+                self, unmasked(X), y, dtype=np.float32, allow_nd=True, ensure_all_finite=False, **further
+            )
+        refuse_infinite(checked[0] if isinstance(checked, tuple) else checked)
+        return checked

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,17 @@ class Corpus:
     notes: tuple[str, ...] = ()
     source: str = ""
     simulated: bool = False
+    unit: ClassVar[str] = "recording"  # in sentences: what is counted, and what helps against gaps
+    mend: ClassVar[str] = "check the recordings, or raise data.max_gap_s"
+
+    @property
+    def size(self) -> int:
+        """Number of recordings, or of whatever ``unit`` is."""
+        return len(self.recordings)
+
+    def leave_out(self, sensor: int, channel: int | None = None) -> str:
+        """How to leave out a channel, or a whole sensor, by number."""
+        return f"leave it out with {'data.sensors' if channel is None else 'data.channels or data.sensors'}"
 
     @property
     def interpolated_share(self) -> float:

@@ -1,9 +1,10 @@
 """Recordings and windows that lie in memory, brought into the form that files are read into: a `Corpus`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import permutations
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from conv2d.config import Correction, Data
 from conv2d.data import Dataset, Recording
 from conv2d.data.corrections import apply_corrections
-from conv2d.data.interchange.recording_checks import check_recording
+from conv2d.data.interchange.recording_checks import check_recording, refuse_path
 from conv2d.data.interchange.xarray_arrays import is_data_array, window_array
 from conv2d.data.meta import RATE_TOLERANCE, DatasetMeta, in_words
 from conv2d.errors import DataError, UsageError
@@ -24,20 +25,38 @@ ALL = "all windows"  # the one subject of windows whose subjects nobody named
 
 
 def recordings_in(x: object) -> Dataset | list[Recording] | None:
-    """What ``x`` holds where it is a recording, a list of them or an opened data set; None where it is an array."""
+    """What ``x`` holds where it is a recording, several of them or an opened data set; None where it is an array.
+
+    A generator is read to its end, so what this gives is to be handed on, not ``x``.
+    """
+    refuse_path(x)
     if isinstance(x, Dataset):
         return x
     if isinstance(x, Recording):
         return [x]
-    if isinstance(x, list | tuple) and x and any(isinstance(entry, Recording) for entry in x):
-        found = [entry for entry in x if isinstance(entry, Recording)]
-        if len(found) < len(x):
-            raise UsageError(
-                f"E-API-001: got a list of {len(found)} recordings and {len(x) - len(found)} other things, expected "
-                "recordings only; read the others first, with conv2d.from_table for example"
-            )
-        return found
-    return None
+    if hasattr(x, "data_vars"):
+        raise UsageError(
+            "E-API-007: got an xarray Dataset, expected recordings or windows; make a recording of it with "
+            "conv2d.from_xarray, or give the one of its arrays that holds the windows"
+        )
+    entries = _entries(x)
+    found = [entry for entry in entries if isinstance(entry, Recording)]
+    if len(found) < len(entries) and (found or isinstance(x, Iterator)):
+        raise UsageError(
+            f"E-API-001: got a {type(x).__name__} of {len(found)} recordings and {len(entries) - len(found)} other "
+            "things, expected recordings only; read the others first, with conv2d.from_table for example"
+        )
+    if not found and isinstance(x, Iterator):
+        raise UsageError(f"E-API-001: got a {type(x).__name__} that gives nothing, expected recordings; make it anew")
+    return found or None
+
+
+def _entries(x: Any) -> list[Any]:
+    """What may be recordings, one by one: those of anything that is no array, no table and no mapping."""
+    if isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1:
+        return list(x)
+    is_array = any(hasattr(x, name) for name in ("__array__", "shape", "__arrow_c_stream__"))
+    return list(x) if isinstance(x, Iterable) and not is_array and not isinstance(x, Mapping) else []
 
 
 def describe(recordings: Sequence[Recording], name: str = "recordings") -> DatasetMeta:
@@ -115,6 +134,20 @@ class WindowCorpus(Corpus):
     With ``hop`` and ``decode_hop`` as long as a window, frames and training windows are these windows and no others.
     """
 
+    unit: ClassVar[str] = "window"
+    mend: ClassVar[str] = "check X, or bridge short gaps with rate_hz= and data.max_gap_s"
+
+    @property
+    def size(self) -> int:
+        """Number of windows."""
+        return sum(recording.n_samples // self.window for recording in self.recordings)
+
+    def leave_out(self, sensor: int, channel: int | None = None) -> str:
+        """How to drop a channel, or a whole sensor, from X."""
+        ways = [] if channel is None else [f"X[:, {channel}]"]
+        ways += [f"X[:, :, {sensor}]"] if len(self.selection.sensors) > 1 else []
+        return f"drop {' or '.join(ways)}" if ways else "give windows with values"
+
     @cached_property
     def laid_out(self) -> LaidOut:
         """The windows as they are: nothing lies beyond their ends."""
@@ -139,7 +172,7 @@ class _LaidWindows(LaidOut):
         return torch.from_numpy(self.first[recording] + start // self.window)
 
     def present(self, flat: Tensor) -> NDArray[np.bool_]:
-        """Whether some sensor has at least half of its samples in the window, (B,)."""
+        """Whether some sensor has all its channels for at least half of the samples of the window, (B,)."""
         present: NDArray[np.bool_] = self.enough[flat.numpy()]
         return present
 
@@ -186,7 +219,7 @@ def as_windows(x: object, selection: Selection, window: int) -> NDArray[np.float
     """
     if is_data_array(x):
         x = window_array(x, selection.channels, selection.sensors)
-    array = np.asarray(x)
+    array = np.asarray(unmasked(x))
     expected = (len(selection.channels), len(selection.sensors), window)
     given = array[:, :, None] if array.ndim == 3 and expected[1] == 1 else array
     if given.ndim != 4 or given.shape[1:] != expected:
@@ -198,13 +231,29 @@ def as_windows(x: object, selection: Selection, window: int) -> NDArray[np.float
         )
     with np.errstate(over="ignore"):
         windows = np.ascontiguousarray(given, np.float32)
-    if np.isinf(windows).any():
-        row = int(np.isinf(windows).any(axis=(1, 2, 3)).argmax())
+    refuse_infinite(windows)
+    return windows
+
+
+def unmasked(x: Any) -> Any:
+    """Numbers with NaN where an array of ``numpy.ma``, or one in a list of such, is masked; all else as it is."""
+    if isinstance(x, list | tuple) and any(isinstance(entry, np.ma.MaskedArray) for entry in x):
+        x = np.ma.stack(x)
+    if not isinstance(x, np.ma.MaskedArray) or x.dtype.kind not in "biufO":
+        return x
+    kind = x.dtype if x.dtype == object else np.result_type(x.dtype, np.float32)
+    return np.ma.filled(x.astype(kind), np.nan)
+
+
+def refuse_infinite(windows: NDArray[np.float32]) -> None:
+    """DataError E-API-006 for windows, or rows of features, that hold an infinite value."""
+    infinite = np.isinf(windows)
+    if infinite.any():
+        row = int(infinite.reshape(len(windows), -1).any(axis=1).argmax())
         raise DataError(
             f"E-API-006: window {row} of X holds values that are infinite or beyond float32, expected numbers, and NaN "
             "for a missing sample; correct or blank them"
         )
-    return windows
 
 
 def _way_out(array: NDArray[np.generic], expected: tuple[int, int, int]) -> str:

@@ -23,10 +23,10 @@ from conv2d.models.conv2d_fsq import Conv2dFSQ
 from conv2d.tasks.behavior import run_files
 from conv2d.tasks.behavior.corpus import Corpus, Place, Selection, check_rate, prepare, read_corpus
 from conv2d.tasks.behavior.decoding import Decoding
-from conv2d.tasks.behavior.in_memory import as_windows, corpus_of_recordings, corpus_of_windows, recordings_in
+from conv2d.tasks.behavior.in_memory import as_windows, corpus_of_recordings, corpus_of_windows, recordings_in, unmasked
 from conv2d.tasks.behavior.inference import BATCH, forward, infer, to_frames
 from conv2d.tasks.behavior.preprocess import Preprocess, WindowReader
-from conv2d.tasks.behavior.task import BehaviorTask
+from conv2d.tasks.behavior.task import BehaviorTask, without_data
 from conv2d.tasks.behavior.timeline import Result, decode
 from conv2d.tasks.behavior.timelines import Timelines
 from conv2d.training.run_directory import check_run
@@ -196,8 +196,10 @@ class BehaviorModel:
     def predict_proba(self, x: Any) -> NDArray[np.float64]:
         """Probabilities (N, K) of windows, or of the frames of recordings: each window alone, calibrated, not smoothed.
 
-        The columns are ``classes``; rows sum to 1. A window without data (no sensor has half of its samples) has the
-        class shares of the training. For recordings these are the columns ``p_<class>`` that ``conv2d run`` writes.
+        The columns are ``classes``; rows sum to 1. A window without data has the class shares of the training: no
+        sensor has half of its samples, where a sample counts if all channels of the sensor have a value. A warning says
+        how many windows of an array are so. For recordings these are the columns ``p_<class>`` that ``conv2d run``
+        writes.
 
         Raises
         ------
@@ -206,12 +208,20 @@ class BehaviorModel:
         DataError
             Infinite values (E-API-006); recordings that do not fit the model (E-API-003 to -005).
         """
-        if recordings_in(x) is not None:
-            corpus = self.gather(x)
+        found = recordings_in(x)
+        if found is not None:
+            corpus = self.gather(found)
             place = corpus.frames(self.config.data.decode_hop, self.config.data.label_rule)
             return self._proba(corpus, place)
-        parts = [self._proba(corpus, corpus.windows(corpus.window, "centre")) for corpus in self._windows(x)]
-        return np.concatenate([np.empty((0, len(self.classes))), *parts])
+        parts, without = [np.empty((0, len(self.classes)))], 0
+        for corpus in self._windows(x):
+            place = corpus.windows(corpus.window, "centre")
+            parts.append(self._proba(corpus, place))
+            without += int((~corpus.laid_out.present(corpus.laid_out.flat(place.recording, place.start))).sum())
+        proba = np.concatenate(parts)
+        if without:
+            warnings.warn(f"{without_data(without, len(proba))}; they get the class shares of training", stacklevel=2)
+        return proba
 
     def predict(self, x: Any) -> NDArray[np.str_]:
         """The likeliest class of each window or frame alone, its name, (N,); see `predict_proba`."""
@@ -268,14 +278,15 @@ class BehaviorModel:
         a = self.network.architecture
         if a.levels is None:
             raise UsageError("E-FSQ-002: the model has no quantisation, so it has no codes; train one with type: fsq")
-        batches = self._frame_batches(self.gather(x)) if recordings_in(x) is not None else self._batches(x)
+        found = recordings_in(x)
+        batches = self._batches(x) if found is None else self._frame_batches(self.gather(found))
         parts = [self._encode(batch) for batch in batches]
         return Encoding(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def _batches(self, x: Any) -> Iterator[Tensor]:
         a = self.network.architecture
         expected = (len(self.selection.channels), len(self.selection.sensors), a.window)
-        x = np.asarray(x)
+        x = np.asarray(unmasked(x))
         if x.ndim != 4 or x.shape[1:] != expected:
             names = f"{', '.join(self.selection.channels)} of {', '.join(self.selection.sensors)}"
             raise UsageError(

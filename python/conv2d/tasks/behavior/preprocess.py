@@ -112,7 +112,7 @@ def fit_preprocess(corpus: Corpus, norms: bool) -> Preprocess:
         squares += np.square(values).sum(2)
         low = np.minimum(low, np.where(present, recording.samples, np.inf).min(2))
         high = np.maximum(high, np.where(present, recording.samples, -np.inf).max(2))
-    _refuse_constant(low, high, channels, sensors)
+    _refuse_constant(low, high, corpus)
     seen = np.maximum(count, 1)
     offset = total / seen
     scale = np.sqrt(np.maximum(squares / seen - offset**2, 0))
@@ -124,15 +124,14 @@ def fit_preprocess(corpus: Corpus, norms: bool) -> Preprocess:
     return Preprocess(offset.astype(np.float32), scale.astype(np.float32), sensors, channels, corpus.subjects, norms)
 
 
-def _refuse_constant(
-    low: NDArray[np.float64], high: NDArray[np.float64], channels: Sequence[str], sensors: Sequence[str]
-) -> None:
+def _refuse_constant(low: NDArray[np.float64], high: NDArray[np.float64], corpus: Corpus) -> None:
+    channels, sensors = corpus.selection.channels, corpus.selection.sensors
     stuck = np.argwhere(low == high)
     if len(stuck):
-        c, s = stuck[0]
+        c, s = (int(i) for i in stuck[0])
         raise DataError(
-            f"E-EXP-003: channel {sensors[s]}/{channels[c]} is {low[c, s]:g} in every recording, expected a signal; "
-            "leave it out with data.channels or data.sensors, or repair it"
+            f"E-EXP-003: channel {sensors[s]}/{channels[c]} is {low[c, s]:g} in every {corpus.unit}, expected a "
+            f"signal; {corpus.leave_out(s, c)}, or repair it"
         )
 
 

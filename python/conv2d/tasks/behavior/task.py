@@ -43,7 +43,9 @@ class BehaviorTask:
         check_sensors(corpus)
         # A subject without a labelled window teaches nothing, and must not enter the scale either.
         self.corpus = corpus.of(corpus.subject_of(labelled).tolist())
-        self.pool = _with_data(self.corpus, self.corpus.training_windows(hop, self.data.label_rule))
+        pool = self.corpus.training_windows(hop, self.data.label_rule)
+        self.pool = _with_data(self.corpus, pool)
+        self.without_data = len(pool) - len(self.pool)
         check_labels(self.pool.label, self.classes, self.corpus)  # again: data may be missing from all but one class
         self.warnings: tuple[str, ...] = ()
         self.held_together = "none"  # what no inner fold has on both sides, once there are inner folds
@@ -161,12 +163,28 @@ class BehaviorTask:
 def _with_data(corpus: Corpus, place: Place) -> Place:
     """The windows in which some sensor has at least half of its samples: of the others there is nothing to learn."""
     there = corpus.laid_out.present(corpus.laid_out.flat(place.recording, place.start))
-    if not there.any():
-        raise DataError(
-            f"E-EXP-010: all {len(place)} labelled windows miss more than half of their samples, expected some with "
-            "data; check the recordings, or raise data.max_gap_s"
-        )
-    return place[there]
+    if there.any():
+        return place[there]
+    what = f"all {len(place)} labelled windows are without data"
+    counts = "a sample of a sensor counts where all its channels have a value"
+    for s, sensor in enumerate(corpus.selection.sensors):
+        for c, channel in enumerate(corpus.selection.channels):
+            if all(np.isnan(recording.samples[c, s]).all() for recording in corpus.recordings):
+                raise DataError(
+                    f"E-EXP-010: channel {sensor}/{channel} has no value in any of the {corpus.size} {corpus.unit}s to "
+                    f"train on, and {counts}, so {what}; {corpus.leave_out(s, c)}"
+                )
+    raise DataError(
+        f"E-EXP-010: {what}, expected some of which a sensor has at least half of the samples ({counts}); {corpus.mend}"
+    )
+
+
+def without_data(number: int, among: int) -> str:
+    """How many windows are without data, and what that means, for a warning."""
+    return (
+        f"{number} of {among} windows are without data, as no sensor has half of its samples there (a sample counts "
+        "where all channels of its sensor have a value)"
+    )
 
 
 def check_labels(label: NDArray[np.int64], classes: Sequence[str], corpus: Corpus) -> None:
@@ -189,8 +207,8 @@ def check_sensors(corpus: Corpus) -> None:
     for s, sensor in enumerate(corpus.selection.sensors):
         if all(np.isnan(recording.samples[:, s]).all() for recording in corpus.recordings):
             raise DataError(
-                f"E-EXP-009: sensor {sensor} has no value in any of the {len(corpus.recordings)} recordings to train "
-                "on, expected some; leave it out with data.sensors"
+                f"E-EXP-009: sensor {sensor} has no value in any of the {corpus.size} {corpus.unit}s to train on, "
+                f"expected some; {corpus.leave_out(s)}"
             )
 
 
