@@ -313,8 +313,9 @@ def _unit_name(unit: float) -> str:
 
 def _factor_name(factor: float) -> str:
     """What a factor is known for."""
-    known = ((GRAVITY, "m/s^2 where the others are in g"), (1 / GRAVITY, "g where the others are in m/s^2"),
-             (1000.0, "mg"), *((float(2**k), "another range of the sensor") for k in (1, 2, 3, -1, -2, -3)))  # fmt: skip
+    ranges = ((float(2**k), "another range of the sensor") for k in (1, 2, 3, -1, -2, -3))
+    units = ((GRAVITY, "m/s^2 where the others are in g"), (1 / GRAVITY, "g where the others are in m/s^2"))
+    known = (*units, (1000.0, "mg"), *ranges)
     name = next((text for value, text in known if abs(factor / value - 1) < 0.04), "")
     return f": {name}" if name else ""
 
