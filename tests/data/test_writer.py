@@ -109,6 +109,13 @@ def test_recordings_that_do_not_fit(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("changes", [{"subject": "re\rx"}, {"meta": {"start": "2024\n"}}])
+def test_text_that_the_table_could_not_hold(tmp_path, changes):
+    with pytest.raises(DataError, match=r"E-DATA-003: (subject|start) of recording r1 is .* expected one line of text"):
+        write_dataset(tmp_path / "set", META, [make_recording(**changes)])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_labels_are_written_by_the_recording_s_own_classes(tmp_path):
     recording = make_recording(labels=np.array([0, 1, -1, 1]), n=4, classes=("b", "a"))
     write_dataset(tmp_path / "set", META, [recording])

@@ -138,7 +138,14 @@ class DatasetWriter(AbstractContextManager["DatasetWriter"]):
         if name not in self._rows:
             if not is_file_name(name):
                 raise ValueError(f"recording name {name!r} cannot be a file's name; leave out path and dots in front")
-            self._rows[name] = {"recording": name, "subject": subject, "n_rows": "0", **(extra or {})}
+            row = {"recording": name, "subject": subject, "n_rows": "0", **(extra or {})}
+            for column, value in row.items():
+                if any(character in value for character in "\r\n\0"):  # the table could not be read back
+                    raise DataError(
+                        f"E-DATA-003: {column} of recording {name} is {value!r}, expected one line of text; take the "
+                        "line breaks out of it"
+                    )
+            self._rows[name] = row
         words = pa.array(classes, pa.string())
         codes = pa.array(labels.astype(np.int32), mask=labels < 0)
         text = words.take(codes)  # a null index gives a null label
