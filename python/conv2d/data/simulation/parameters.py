@@ -92,7 +92,7 @@ class Simulation:
     Example
     -------
     >>> Simulation(sizes="mixed").levels(drift=0).acc_drift
-    0
+    0.0
     """
 
     sizes: str = "one_breed"
