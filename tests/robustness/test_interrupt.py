@@ -59,10 +59,9 @@ def test_an_import_that_is_ended_leaves_nothing_under_its_name(table, tmp_path, 
     wait_for_work(process, out, share)
     os.killpg(process.pid, how)
     _, said = process.communicate(timeout=60)
-    if process.returncode == 0:  # it was done before the signal came, and then it is whole
+    if process.returncode == 0 or out.exists():  # it was in its place before the signal came, and then it is whole
         assert Dataset.open(out).load("move").n_samples == N
         return
-    assert not out.exists()
     left = {p.name for p in tmp_path.iterdir()}
     if how is not signal.SIGKILL:
         assert process.returncode == 130
