@@ -6,6 +6,7 @@ namespace py = pybind11;
 namespace conv2d::bindings {
 void bind_fsq(py::module_ &module);
 void bind_hsmm(py::module_ &module);
+void bind_simd(py::module_ &module);
 void bind_smoothing(py::module_ &module);
 } // namespace conv2d::bindings
 
@@ -15,8 +16,9 @@ PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
 FSQ        fsq_encode, fsq_decode, fsq_margin, fsq_thresholds
 HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter
 Smoothing  mode_filter, median_filter, min_dwell, hysteresis
+SIMD       simd_path, simd_paths, use_simd_path
 
-All functions are pure: no state is kept between calls, the GIL is released while they work, and threads may call
+No function but use_simd_path keeps state between calls, the GIL is released while they work, and threads may call
 them at the same time. Arrays that are not contiguous or of another dtype are copied first. What cannot be used is
 refused with one sentence before anything is computed: TypeError for the kind of an argument, ValueError for its
 shape or its values.
@@ -24,5 +26,6 @@ shape or its values.
     module.attr("__version__") = CONV2D_VERSION;
     conv2d::bindings::bind_fsq(module);
     conv2d::bindings::bind_hsmm(module);
+    conv2d::bindings::bind_simd(module);
     conv2d::bindings::bind_smoothing(module);
 }

@@ -83,3 +83,12 @@ def min_dwell(labels: Sequence[int] | Sequence[Sequence[int]], min_frames: Suppo
 
 def hysteresis(p: ArrayLike, enter: SupportsFloat, exit: SupportsFloat) -> NDArray[np.bool_]:
     """A switch with two thresholds: on from p >= enter, off again from p < exit, off before the first sample."""
+
+def simd_path() -> str:
+    """Name of the instruction set that the kernels run on: 'scalar', 'neon', 'avx2' or 'avx512'."""
+
+def simd_paths() -> tuple[str, ...]:
+    """Names of the paths that this build and this processor have, the slowest first."""
+
+def use_simd_path(name: str) -> None:
+    """Take another path for all calls of this process that begin from now on; for tests and comparisons."""

@@ -33,7 +33,7 @@ def test_stubs_have_the_functions_of_the_module() -> None:
 def test_parameters_agree(name: str) -> None:
     compiled = documented_signature(name)
     arguments = compiled[compiled.index("(") + 1 : compiled.rindex(") ->")]
-    names = [argument.split(":")[0].strip() for argument in arguments.split(",")]
+    names = [argument.split(":")[0].strip() for argument in arguments.split(",") if argument]
     assert names == [argument.arg for argument in stubs()[name].args.args]
 
 
