@@ -26,6 +26,9 @@ void bind_simd(py::module_ &module) {
 
 All paths give the same bits. The best that this processor has is taken, unless the environment variable CONV2D_SIMD
 names another when the first kernel runs; ValueError when it names one that is unknown or not there.
+
+>>> simd_path() in simd_paths()
+True
 )");
     module.def("simd_paths", &paths, R"(Names of the paths that this build and this processor have, the slowest first.
 
