@@ -51,64 +51,77 @@ inline void add_tile(F64 *sums, const double *sources, F64 factor, const double 
     }
 }
 
-bool emissions(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width, double *product,
-               double *offsets, EmissionRows &rows) {
-    rows.impossible = false;
-    bool within = true;
+constexpr double kLaneNumbers[] = {0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0};
+
+// Scores of the states from k on, `otherwise` for those that do not exist. `readable` is what lies behind `scores`.
+inline F64 scores_at(const double *scores, std::size_t k, std::size_t states, std::size_t readable, double otherwise) {
+    if (k + kLanes <= states) {
+        return load(scores + k);
+    }
+    const M64 there = greater(broadcast(static_cast<double>(states - k)), load(kLaneNumbers));
+    if (k + kLanes <= readable) {
+        return select(there, load(scores + k), broadcast(otherwise));
+    }
+    double rest[kLanes];
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        rest[lane] = k + lane < states ? scores[k + lane] : otherwise;
+    }
+    return load(rest);
+}
+
+bool emissions(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width,
+               std::size_t readable, double *product, double *offsets, EmissionRows &rows) {
+    double centers[kRows];
+    F64 least = zero();
     for (std::size_t r = 0; r < kRows; ++r) {
-        const double *frame = log_emissions + r * states;
-        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * rows.step;
-        double offset = 0.0;
-        if (r < frames) {
-            double largest = frame[0];
-            std::size_t k = 0;
-            if (states >= kLanes) {
-                F64 wide = load(frame);
-                for (k = kLanes; k + kLanes <= states; k += kLanes) {
-                    wide = max(wide, load(frame + k));
-                }
-                largest = largest_lane(wide);
-            }
-            for (; k < states; ++k) {
-                largest = frame[k] > largest ? frame[k] : largest;
-            }
-            offset = largest > -1e300 ? largest : 0.0;
-            offsets[r] = offset;
+        centers[r] = 0.0;
+        if (r >= frames) {
+            continue;
         }
-        for (std::size_t k = 0; k < width; k += kLanes) {
-            F64 mantissa = load(product + k);
-            F64 exponent = load(product + width + k);
-            store(rows.mantissa + at + static_cast<std::ptrdiff_t>(k), mantissa);
-            store(rows.inverse + at + static_cast<std::ptrdiff_t>(k), div(broadcast(1.0), mantissa));
-            store(rows.exponent + at + static_cast<std::ptrdiff_t>(k), exponent);
-            store(rows.possible + at + static_cast<std::ptrdiff_t>(k), broadcast(1.0));
-            if (r >= frames || k >= states) {
+        const double *frame = log_emissions + r * states;
+        F64 largest = broadcast(kNoExponent);
+        for (std::size_t k = 0; k < states; k += kLanes) {
+            const F64 scores = scores_at(frame, k, states, readable - r * states, frame[0]);
+            largest = max(largest, scores);
+            least = min(least, scores);
+        }
+        const double top = largest_lane(largest);
+        centers[r] = top > kNoExponent ? top : 0.0;
+        offsets[r] = centers[r];
+    }
+    rows.impossible = any(greater(broadcast(kNoExponent), least));
+    bool within = true;
+    for (std::size_t k = 0; k < states; k += kLanes) {
+        F64 mantissa = load(product + k);
+        F64 exponent = load(product + width + k);
+        F64 lowest = zero();
+        for (std::size_t r = 0; r < kRows; ++r) {
+            const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * rows.step + static_cast<std::ptrdiff_t>(k);
+            store(rows.mantissa + at, mantissa);
+            store(rows.inverse + at, div(broadcast(1.0), mantissa));
+            store(rows.exponent + at, exponent);
+            if (r >= frames) {
+                store(rows.possible + at, broadcast(1.0));
                 continue;
             }
-            F64 score;
-            if (k + kLanes <= states) {
-                score = load(frame + k);
-            } else {
-                double rest[kLanes];
-                for (std::size_t lane = 0; lane < kLanes; ++lane) {
-                    rest[lane] = k + lane < states ? frame[k + lane] : offset;
-                }
-                score = load(rest);
-            }
-            score = sub(score, broadcast(offset));
-            const M64 possible = greater(score, broadcast(-1e300));
-            const F64 finite = select(possible, score, zero());
-            within = within && !any(greater(broadcast(kLowestScore), finite));
-            const Scaled factor = exp_scaled(finite);
+            const F64 center = broadcast(centers[r]);
+            F64 score = sub(scores_at(log_emissions + r * states, k, states, readable - r * states, centers[r]), center);
+            const M64 possible = greater(score, broadcast(kNoExponent));
+            score = select(possible, score, zero());
+            lowest = min(lowest, score);
+            const Scaled factor = exp_scaled(score);
             const Scaled next = split(mul(mantissa, factor.mantissa));
-            mantissa = select(possible, next.mantissa, broadcast(1.0));
-            exponent = select(possible, add(add(exponent, factor.exponent), next.exponent), zero());
-            store(product + k, mantissa);
-            store(product + width + k, exponent);
-            const F64 flag = select(possible, broadcast(1.0), zero());
-            store(rows.possible + at + static_cast<std::ptrdiff_t>(k), flag);
-            rows.impossible = rows.impossible || any(greater(broadcast(0.5), flag));
+            mantissa = next.mantissa;
+            exponent = add(add(exponent, factor.exponent), next.exponent);
+            if (rows.impossible) {
+                mantissa = select(possible, mantissa, broadcast(1.0));
+                exponent = select(possible, exponent, zero());
+                store(rows.possible + at, select(possible, broadcast(1.0), zero()));
+            }
         }
+        store(product + k, mantissa);
+        store(product + width + k, exponent);
+        within = within && !any(greater(broadcast(kLowestScore), lowest));
     }
     return within;
 }
@@ -221,43 +234,48 @@ bool end_row(Pass &pass, std::size_t row, double *suspect) {
     return any_suspect;
 }
 
-void open_row(Pass &pass, std::size_t row, const double *mantissa, const double *exponent,
-              const DurationChunks &durations) {
+// Begins the segments of one vector of states at a row.
+inline void open_states(Pass &pass, std::size_t row, std::size_t k, F64 mantissa, F64 exponent,
+                        const DurationChunks &durations) {
     const std::size_t width = pass.width;
-    for (std::size_t k = 0; k < pass.states; k += kLanes) {
-        const F64 unit = load(pass.unit + k);
-        const F64 weight = load(mantissa + k);
-        const F64 reach = add(load(exponent + k), load(durations.near_top + k));
-        const F64 raised = max(max(unit, reach), never());
-        const M64 rises = greater(raised, unit);
-        if (any(rises)) {
-            // Nothing is lost while the old sums stay within the normal numbers, or when there were none.
-            const F64 change = sub(unit, raised);
-            const F64 factor = power_of_two(change);
-            F64 least = broadcast(0x1p1000);
-            for (std::size_t r = row + 1; r < kRows; ++r) {
-                const F64 old = load(pass.sum + r * width + k);
-                least = min(least, select(greater(old, zero()), old, least));
-                store(pass.sum + r * width + k, mul(old, factor));
-            }
-            const M64 far = greater(broadcast(-900.0), add(change, split(least).exponent));
-            const F64 lost = select(far, select(greater(broadcast(0x1p999), least), broadcast(1.0), zero()), zero());
-            store(pass.sum_lossy + k, max(load(pass.sum_lossy + k), lost));
-            store(pass.unit + k, raised);
-        }
-        const F64 below = sub(reach, raised);
-        const M64 there = greater(weight, zero());
-        const M64 low = greater(broadcast(kLowestTile), below);
-        const M64 needed = greater(reach, broadcast(kDead));
-        F64 lost = max(load(durations.near_lossy + k), select(low, broadcast(1.0), zero()));
-        lost = select(there, select(needed, lost, zero()), zero());
-        store(pass.sum_lossy + k, max(load(pass.sum_lossy + k), lost));
-        const F64 factor = power_of_two(add(max(below, broadcast(kLowestTile)), broadcast(kUnitBits)));
-        const F64 source = select(needed, mul(weight, factor), zero());
+    F64 unit = load(pass.unit + k);
+    const F64 reach = add(exponent, load(durations.near_top + k));
+    if (any(greater(reach, unit))) {
+        const F64 raised = max(unit, reach);
+        // Nothing is lost while the old sums stay within the normal numbers, or when there were none.
+        const F64 change = sub(unit, raised);
+        const F64 factor = power_of_two(change);
+        F64 least = broadcast(0x1p1000);
         for (std::size_t r = row + 1; r < kRows; ++r) {
             const F64 old = load(pass.sum + r * width + k);
-            store(pass.sum + r * width + k, fma(source, load(durations.near_linear + (r - row) * width + k), old));
+            least = min(least, select(greater(old, zero()), old, least));
+            store(pass.sum + r * width + k, mul(old, factor));
         }
+        const M64 far = greater(broadcast(-900.0), add(change, split(least).exponent));
+        const F64 lost = select(far, select(greater(broadcast(0x1p999), least), broadcast(1.0), zero()), zero());
+        store(pass.sum_lossy + k, max(load(pass.sum_lossy + k), lost));
+        store(pass.unit + k, raised);
+        unit = raised;
+    }
+    const F64 below = sub(reach, unit);
+    const M64 low = greater(broadcast(kLowestTile), below);
+    const M64 there = greater(reach, broadcast(kDead)); // not so a weight of zero, or no duration below 8
+    if (durations.near_is_lossy || any(low)) {
+        const F64 lost = max(load(durations.near_lossy + k), select(low, broadcast(1.0), zero()));
+        store(pass.sum_lossy + k, max(load(pass.sum_lossy + k), select(there, lost, zero())));
+    }
+    const F64 factor = power_of_two(add(max(below, broadcast(kLowestTile)), broadcast(kUnitBits)));
+    const F64 source = select(there, mul(mantissa, factor), zero());
+    for (std::size_t r = row + 1; r < kRows; ++r) {
+        const F64 old = load(pass.sum + r * width + k);
+        store(pass.sum + r * width + k, fma(source, load(durations.near_linear + (r - row) * width + k), old));
+    }
+}
+
+void open_row(Pass &pass, std::size_t row, const double *mantissa, const double *exponent,
+              const DurationChunks &durations) {
+    for (std::size_t k = 0; k < pass.states; k += kLanes) {
+        open_states(pass, row, k, load(mantissa + k), load(exponent + k), durations);
     }
 }
 
@@ -332,8 +350,15 @@ void change_row(Pass &pass, std::size_t block, std::size_t row, const LinearTran
         const Scaled scaled = split(mul(entered, load(pass.divide + row * width + k)));
         const F64 moved = fma(broadcast(-pass.sign), load(pass.exponent_rows + row * width + k),
                               broadcast(top + transitions.exponent));
+        const F64 exponent = max(add(scaled.exponent, moved), never());
         store(mantissas + k, scaled.mantissa);
-        store(exponents + k, max(add(scaled.exponent, moved), never()));
+        store(exponents + k, exponent);
+        if (!rest) {
+            open_states(pass, row, k, scaled.mantissa, exponent, inner);
+        }
+    }
+    if (!rest) {
+        return;
     }
     while (rest) {
         drop_tier(pass, top);
@@ -567,44 +592,69 @@ void count(const Pass &forward, const Pass &backward, std::size_t block, std::si
     }
 }
 
-bool count_changes(const double *ends, const double *follows, std::size_t states, std::size_t width,
+void count_changes(const double *ends, const double *follows, std::size_t states, std::size_t width,
                    const LinearTransitions &transitions, double *counts) {
-    F64 ends_top = never();
-    F64 follows_top = never();
+    F64 top = never();
     for (std::size_t k = 0; k < states; k += kLanes) {
-        ends_top = max(ends_top, load(ends + width + k));
-        follows_top = max(follows_top, load(follows + width + k));
+        top = max(top, load(follows + width + k));
     }
-    const double top = largest_lane(ends_top);
-    const double next_top = largest_lane(follows_top);
-    const double reach = top + next_top + transitions.exponent;
-    if (reach < kUnseen) {
-        return true;
-    }
-    if (reach > 400.0) { // weights below 2^-600 of the largest are left out
-        return false;
-    }
+    const double next_top = largest_lane(top) + transitions.exponent;
     for (std::size_t from = 0; from < states; ++from) {
-        const double below = ends[width + from] - top;
-        if (below < -600.0) {
+        const double reach = ends[width + from] + next_top;
+        if (reach < kUnseen) {
             continue;
         }
-        const F64 weight = mul(broadcast(ends[from]), power_of_two(broadcast(below + reach)));
+        const F64 weight = broadcast(ends[from]);
+        const F64 scale = broadcast(ends[width + from] + transitions.exponent);
         for (std::size_t k = 0; k < states; k += kLanes) {
-            const F64 next = sub(load(follows + width + k), broadcast(next_top));
-            const M64 kept = greater(next, broadcast(-600.5));
-            const F64 share = mul(weight, select(kept, mul(load(follows + k), power_of_two(next)), zero()));
+            // No overflow: transitions are 0 or above 2^-400, and the product is at most 1.
+            const F64 pair = mul(mul(weight, load(follows + k)), load(transitions.rows + from * width + k));
             double *const place = counts + from * width + k;
-            store(place, fma(share, load(transitions.rows + from * width + k), load(place)));
+            store(place, add(load(place), posterior_of(pair, add(scale, load(follows + width + k)))));
         }
     }
-    return true;
+}
+
+// The sum of a row in one order on every path: by state modulo 8, then these 8 as a tree.
+inline double row_sum(const double *row, std::size_t states) {
+    F64 sums[kRows / kLanes];
+    for (F64 &sum : sums) {
+        sum = zero();
+    }
+    for (std::size_t k = 0; k < states; k += kLanes) {
+        F64 &sum = sums[k / kLanes % (kRows / kLanes)];
+        sum = add(sum, load(row + k));
+    }
+    double s[kRows];
+    for (std::size_t i = 0; i < kRows / kLanes; ++i) {
+        store(s + i * kLanes, sums[i]);
+    }
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+void finish(const double *shares, std::size_t frames, std::size_t states, std::size_t width, double *posteriors) {
+    for (std::size_t t = 0; t < frames; ++t) {
+        const double *row = shares + t * width;
+        const F64 scale = broadcast(1.0 / row_sum(row, states)); // one but for rounding
+        double *out = posteriors + t * states;
+        std::size_t k = 0;
+        for (; k + kLanes <= states; k += kLanes) {
+            store(out + k, mul(load(row + k), scale));
+        }
+        if (k < states) {
+            double rest[kLanes];
+            store(rest, mul(load(row + k), scale));
+            for (; k < states; ++k) {
+                out[k] = rest[k % kLanes];
+            }
+        }
+    }
 }
 
 } // namespace
 
 extern const PosteriorKernels posterior_kernels;
 const PosteriorKernels posterior_kernels{emissions, bulk,      end_row, change_row, open_row,
-                                         leave_row, seal,      spread,  count,      count_changes};
+                                         leave_row, seal,      spread,  count,      count_changes, finish};
 
 } // namespace conv2d::simd::CONV2D_PATH
