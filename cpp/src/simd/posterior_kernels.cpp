@@ -139,7 +139,8 @@ void bulk(Pass &pass, std::size_t block, const DurationChunks &inner, const Dura
             const std::size_t at = ((block - c) & pass.ring) * width + k;
             const M64 cut = greater(barrier, broadcast(static_cast<double>(block - c)));
             F64 bound = add(load(pass.source_top + at), load(inner.top + (c - 1) * width + k));
-            bound = select(cut, broadcast(4.0 * kNoExponent), bound);
+            bound = select(cut, never(), bound);
+            bound = select(greater(bound, broadcast(kDead)), bound, broadcast(4.0 * kNoExponent));
             store(pass.scratch + c * kLanes, bound);
             top = max(top, bound);
         }
@@ -147,7 +148,9 @@ void bulk(Pass &pass, std::size_t block, const DurationChunks &inner, const Dura
         if (opens) {
             const M64 cut = greater(barrier, zero());
             opening_bound = add(load(opened.exponent + k), load(opening.top + (block - 1) * width + k));
-            opening_bound = select(cut, broadcast(4.0 * kNoExponent), opening_bound);
+            opening_bound = select(cut, never(), opening_bound);
+            opening_bound =
+                select(greater(opening_bound, broadcast(kDead)), opening_bound, broadcast(4.0 * kNoExponent));
             top = max(top, opening_bound);
         }
         F64 sums[kRows];
@@ -438,7 +441,8 @@ constexpr double kHeld = 225.0;   // so far below the largest term, 2^-300, what
 struct Within {
     F64 inside[kRows][kRows];
     F64 beyond[kRows];
-    bool held; // whether nothing was lost that could be seen
+    bool empty; // nothing of `inside` can be seen
+    bool held;  // whether nothing was lost that could be seen
 };
 
 inline F64 posterior_of(F64 mantissa, F64 exponent) {
@@ -446,23 +450,74 @@ inline F64 posterior_of(F64 mantissa, F64 exponent) {
     return select(seen, mul(mantissa, power_of_two(exponent)), zero());
 }
 
+// Whether the weights of the block as they are kept for other blocks do for the segments within it, too: what they
+// lack cannot be seen. One answer for all states, as vectors of different paths hold different ones.
+inline bool linear_within(const Pass &forward, const Pass &backward, std::size_t block, std::size_t mirrored,
+                          const DurationChunks &inner) {
+    const std::size_t width = forward.width;
+    bool does = !backward.impossible && !inner.near_is_lossy;
+    for (std::size_t k = 0; k < forward.states && does; k += kLanes) {
+        const F64 top = load(forward.source_top + (block & forward.ring) * width + k);
+        const F64 reach = add(add(top, load(inner.near_top + k)), load(backward.source_top + mirrored * width + k));
+        const F64 beyond = add(add(top, load(backward.inner_unit + k)), broadcast(10.0));
+        const F64 lossy = select(greater(load(backward.sum_lossy + k), zero()), broadcast(2.0 * kHeld), zero());
+        does = !any(greater(max(max(reach, beyond), lossy), broadcast(kHeld)));
+    }
+    return does;
+}
+
+inline void within_block_linear(Within &within, const Pass &forward, const Pass &backward, std::size_t block,
+                                std::size_t mirrored, const DurationChunks &inner, std::size_t k) {
+    const std::size_t width = forward.width;
+    const F64 top = load(forward.source_top + (block & forward.ring) * width + k);
+    const F64 reach = add(add(top, load(inner.near_top + k)), load(backward.source_top + mirrored * width + k));
+    const F64 beyond = add(top, load(backward.inner_unit + k));
+    const double *sources = forward.sources + (block & forward.ring) * kRows * width + k;
+    const F64 factor = power_of_two(add(beyond, broadcast(-kUnitBits)));
+    const M64 reaches = greater(beyond, broadcast(kDead));
+    for (std::size_t q = 0; q < kRows; ++q) {
+        const F64 source = select(reaches, mul(load(sources + q * width), factor), zero());
+        within.beyond[q] = mul(source, load(backward.inner + (kRows - 1 - q) * width + k));
+    }
+    const M64 seen = greater(reach, broadcast(kUnseen - 3.0));
+    within.empty = !any(seen);
+    within.held = true;
+    if (within.empty) {
+        return;
+    }
+    const double *after = backward.sources + mirrored * kRows * width + k;
+    const F64 scale = select(seen, power_of_two(reach), zero());
+    for (std::size_t q = 0; q + 1 < kRows; ++q) {
+        const F64 source = mul(load(sources + q * width), scale);
+        for (std::size_t r = q + 1; r < kRows; ++r) {
+            within.inside[q][r] = mul(mul(source, load(inner.near_linear + (r - q) * width + k)),
+                                      load(after + (kRows - 1 - r) * width));
+        }
+    }
+}
+
 inline void within_block(Within &within, const Pass &forward, const Pass &backward, std::size_t block,
-                         std::size_t blocks, const DurationChunks &inner, std::size_t k) {
+                         std::size_t mirrored, const DurationChunks &inner, std::size_t k, bool linear) {
+    if (linear) {
+        within_block_linear(within, forward, backward, block, mirrored, inner, k);
+        return;
+    }
     const std::size_t width = forward.width;
     const double *mantissa = forward.mantissa + (block & forward.ring) * kRows * width + k;
     const double *exponent = forward.exponent + (block & forward.ring) * kRows * width + k;
-    const std::size_t mirrored = (blocks - 1 - block) & backward.ring;
     const double *after = backward.mantissa + mirrored * kRows * width + k;
     const double *after_exponent = backward.exponent + mirrored * kRows * width + k;
     const F64 unit = add(load(backward.inner_unit + k), broadcast(-kUnitBits));
     const M64 lossy = greater(load(backward.sum_lossy + k), zero());
     within.held = true;
+    within.empty = false;
     for (std::size_t q = 0; q < kRows; ++q) {
         const F64 weight = load(mantissa + q * width);
         const F64 reach = load(exponent + q * width);
-        const Scaled sum = split(load(backward.inner + (kRows - 1 - q) * width + k));
+        const F64 rest = load(backward.inner + (kRows - 1 - q) * width + k);
+        const Scaled sum = split(rest);
         within.beyond[q] = posterior_of(mul(weight, sum.mantissa), add(add(reach, unit), sum.exponent));
-        const M64 small = greater(broadcast(kTrusted), load(backward.inner + (kRows - 1 - q) * width + k));
+        const M64 small = greater(broadcast(kTrusted), rest);
         const F64 bound = select(lossy, select(small, add(reach, unit), never()), never());
         within.held = within.held && !any(greater(bound, broadcast(kHeld - kUnitBits)));
         F64 possible = broadcast(1.0);
@@ -488,6 +543,7 @@ bool spread(const Pass &forward, const Pass &backward, std::size_t block, std::s
     const double unseen = kUnseen - bits_of(inner.chunks);
     const std::size_t at = block & forward.ring;
     const auto row_of = [&](std::size_t t) { return shares + (t & (share_ring * kRows + kRows - 1)) * width; };
+    const bool linear = linear_within(forward, backward, block, behind & backward.ring, inner);
     bool held = true;
     for (std::size_t k = 0; k < forward.states; k += kLanes) {
         const F64 source_top = load(forward.source_top + at * width + k);
@@ -529,14 +585,21 @@ bool spread(const Pass &forward, const Pass &backward, std::size_t block, std::s
             }
         }
         Within within;
-        within_block(within, forward, backward, block, blocks, inner, k);
-        for (std::size_t q = 0; q < kRows; ++q) {
+        within_block(within, forward, backward, block, behind & backward.ring, inner, k, linear);
+        F64 grown[kRows];
+        for (F64 &row : grown) {
+            row = zero();
+        }
+        for (std::size_t q = 0; q + 1 < kRows; ++q) {
             F64 mass = within.beyond[q];
             for (std::size_t r = kRows - 1; r > q; --r) {
-                mass = add(mass, within.inside[q][r]);
-                double *const row = row_of(block * kRows + r - 1) + k;
-                store(row, add(load(row), mass));
+                mass = within.empty ? mass : add(mass, within.inside[q][r]);
+                grown[r - 1] = add(grown[r - 1], mass);
             }
+        }
+        for (std::size_t r = 0; r + 1 < kRows; ++r) {
+            double *const row = row_of(block * kRows + r) + k;
+            store(row, add(load(row), grown[r]));
         }
         held = held && within.held;
     }
@@ -550,6 +613,7 @@ void count(const Pass &forward, const Pass &backward, std::size_t block, std::si
     const std::size_t chunks = inner.chunks < behind ? inner.chunks : behind;
     const double unseen = kUnseen - bits_of(inner.chunks);
     const std::size_t at = block & forward.ring;
+    const bool linear = linear_within(forward, backward, block, behind & backward.ring, inner);
     for (std::size_t k = 0; k < forward.states; k += kLanes) {
         const F64 source_top = load(forward.source_top + at * width + k);
         for (std::size_t c = 1; c <= chunks; ++c) {
@@ -582,9 +646,9 @@ void count(const Pass &forward, const Pass &backward, std::size_t block, std::si
             }
         }
         Within within;
-        within_block(within, forward, backward, block, blocks, inner, k);
+        within_block(within, forward, backward, block, behind & backward.ring, inner, k, linear);
         for (std::size_t q = 0; q < kRows; ++q) {
-            for (std::size_t r = q + 1; r < kRows; ++r) {
+            for (std::size_t r = q + 1; r < kRows && !within.empty; ++r) {
                 double *const place = near_counts + (r - q) * width + k;
                 store(place, add(load(place), within.inside[q][r]));
             }
