@@ -9,6 +9,7 @@ void bind_hsmm(py::module_ &module);
 void bind_posteriors(py::module_ &module);
 void bind_simd(py::module_ &module);
 void bind_smoothing(py::module_ &module);
+void bind_stream(py::module_ &module);
 } // namespace conv2d::bindings
 
 PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
@@ -31,4 +32,5 @@ shape or its values.
     conv2d::bindings::bind_posteriors(module);
     conv2d::bindings::bind_simd(module);
     conv2d::bindings::bind_smoothing(module);
+    conv2d::bindings::bind_stream(module);
 }

@@ -23,6 +23,10 @@ std::string text(double value) {
     return is_nan(value) ? "nan" : digits; // printf would tell the sign of a NaN
 }
 
+std::string shape(Matrix<const double> matrix) { return "(" + text(matrix.rows) + ", " + text(matrix.cols) + ")"; }
+
+} // namespace
+
 void check_scores(Matrix<const double> scores, const char *name, bool one_dimensional) {
     for (std::size_t row = 0; row < scores.rows; ++row) {
         for (std::size_t col = 0; col < scores.cols; ++col) {
@@ -40,10 +44,6 @@ void check_scores(Matrix<const double> scores, const char *name, bool one_dimens
         }
     }
 }
-
-std::string shape(Matrix<const double> matrix) { return "(" + text(matrix.rows) + ", " + text(matrix.cols) + ")"; }
-
-} // namespace
 
 void check_hsmm(Matrix<const double> log_emissions, const HsmmModel &model) {
     const std::size_t states = log_emissions.cols;

@@ -1,0 +1,181 @@
+#include "stream_survivors.hpp"
+
+#include <algorithm>
+#include <queue>
+#include <tuple>
+
+namespace conv2d::detail {
+namespace {
+
+// What lies within this of the best is as good as it: later shifts of the scores may round the two the other way.
+constexpr double kRounding = 1e-6;
+
+// For every later end, best = max(best, score + weight); the same, asked whether any comes near it.
+void raise(double *best, const double *weights, double score, std::size_t ends) {
+    for (std::size_t x = 0; x < ends; ++x) {
+        const double sum = score + weights[x];
+        best[x] = sum > best[x] ? sum : best[x];
+    }
+}
+
+bool reaches(const double *best, const double *weights, double score, std::size_t ends) {
+    for (std::size_t x = 0; x < ends; ++x) {
+        const double sum = score + weights[x];
+        if (sum >= best[x] - kRounding && sum != kNever) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct Node {
+    Beginning at;
+    std::size_t until;
+    std::size_t run;
+    // The latest place comes first out of the queue.
+    bool operator<(const Node &other) const {
+        return std::tie(at.place, at.state) < std::tie(other.at.place, other.at.state);
+    }
+};
+
+} // namespace
+
+Survivors::Survivors(const HsmmModel &model)
+    : weights_(model, model.log_durations.cols),
+      transitions_(model.log_transitions.data, model.log_transitions.data + model.log_transitions.rows *
+                                                                                model.log_transitions.cols),
+      states_(model.log_initial.size()),
+      to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both), places_(states_),
+      best_(weights_.durations + 1) {}
+
+bool Survivors::update(const ViterbiPass &pass) {
+    const std::size_t end = pass.end();
+    const std::size_t oldest = end > weights_.durations ? end - weights_.durations : 0;
+    bool any = false;
+    for (std::size_t k = 0; k < states_; ++k) {
+        for (std::size_t place = std::max(seen_, oldest); place < end; ++place) {
+            places_[k].push_back(place);
+        }
+        keep_best(pass, k);
+        any = any || !places_[k].empty();
+    }
+    seen_ = end;
+    // Segments that end just here may be followed by others without one that can go on.
+    const auto ended = pass.ended();
+    return any || std::any_of(ended.begin(), ended.end(), [](double score) { return score != kNever; });
+}
+
+void Survivors::keep_best(const ViterbiPass &pass, std::size_t state) {
+    const std::size_t end = pass.end();
+    std::vector<std::size_t> &places = places_[state];
+    std::erase_if(places, [&](std::size_t place) {
+        return end - place > weights_.durations || pass.open_score(place, state) == kNever;
+    });
+    scores_.resize(places.size());
+    for (std::size_t n = 0; n < places.size(); ++n) {
+        scores_[n] = pass.open_score(places[n], state);
+    }
+    kept_.assign(places.size(), 0);
+    // As one of many the segment goes on for at least a frame; as the recording's last it may end here.
+    for (const bool last : {false, true}) {
+        if (last && !to_right_) {
+            break;
+        }
+        std::fill(best_.begin(), best_.end(), kNever);
+        const auto weights = [&](std::size_t n) {
+            const double *table = places[n] == 0 ? (last ? weights_.whole(state) : weights_.first(state))
+                                                 : (last ? weights_.last(state) : weights_.inner(state));
+            return table + (end - places[n]) - (last ? 1 : 0);
+        };
+        const auto ends = [&](std::size_t n) { return weights_.durations - (end - places[n]) + (last ? 1 : 0); };
+        for (std::size_t n = 0; n < places.size(); ++n) {
+            raise(best_.data(), weights(n), scores_[n], ends(n));
+        }
+        for (std::size_t n = 0; n < places.size(); ++n) {
+            kept_[n] = kept_[n] != 0 || reaches(best_.data(), weights(n), scores_[n], ends(n));
+        }
+    }
+    std::size_t kept = 0;
+    for (std::size_t n = 0; n < places.size(); ++n) {
+        if (kept_[n] != 0) {
+            places[kept++] = places[n];
+        }
+    }
+    places.resize(kept);
+}
+
+Beginning Survivors::ending(const ViterbiPass &pass, std::size_t end, std::size_t state) {
+    const auto [known, is_new] = begun_.try_emplace(end * states_ + state, 0);
+    if (is_new) {
+        known->second = end - pass.duration(end, state);
+    }
+    return {known->second, state};
+}
+
+Beginning Survivors::before(const ViterbiPass &pass, Beginning one) {
+    return ending(pass, one.place, pass.origin(one.place, one.state));
+}
+
+std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
+    const std::size_t end = pass.end();
+    std::priority_queue<Node> open;
+    for (std::size_t k = 0; k < states_; ++k) {
+        for (const std::size_t place : places_[k]) {
+            open.push({{place, k}, end, end});
+        }
+    }
+    // Segments that end just here: those that some state can follow best, and the best end of the recording.
+    const auto ended = pass.ended();
+    std::vector<char> follows(states_, 0);
+    const double final = *std::max_element(ended.begin(), ended.end());
+    for (std::size_t from = 0; from < states_; ++from) {
+        follows[from] = ended[from] != kNever && ended[from] >= final - kRounding;
+    }
+    for (std::size_t to = 0; to < states_; ++to) {
+        double best = kNever;
+        for (std::size_t from = 0; from < states_; ++from) {
+            best = std::max(best, ended[from] + transitions_[from * states_ + to]);
+        }
+        for (std::size_t from = 0; from < states_; ++from) {
+            const double score = ended[from] + transitions_[from * states_ + to];
+            follows[from] = follows[from] != 0 || (score != kNever && score >= best - kRounding);
+        }
+    }
+    for (std::size_t k = 0; k < states_; ++k) {
+        if (follows[k] != 0) {
+            open.push({ending(pass, end, k), end, end});
+        }
+    }
+    while (!open.empty()) {
+        Node node = open.top();
+        open.pop();
+        while (!open.empty() && open.top().at == node.at) {
+            node.until = std::min(node.until, open.top().until);
+            node.run = std::min(node.run, open.top().run);
+            open.pop();
+        }
+        if (open.empty()) {
+            return Meeting{node.at, node.until, node.run};
+        }
+        if (node.at.place == 0) {
+            break;
+        }
+        const Beginning parent = before(pass, node.at);
+        open.push({parent, node.at.place, parent.state == node.at.state ? node.run : node.at.place});
+    }
+    return std::nullopt;
+}
+
+void Survivors::forget_before(std::size_t place) {
+    std::erase_if(begun_, [&](const auto &known) { return known.first < place * states_; });
+}
+
+void Survivors::clear() {
+    seen_ = 0;
+    begun_.clear();
+    for (auto &places : places_) {
+        places.clear();
+    }
+}
+
+} // namespace conv2d::detail
