@@ -172,7 +172,7 @@ void HsmmStream::State::check(Matrix<const double> log_emissions) const {
                                     std::to_string(log_emissions.cols) + "), expected (n, " +
                                     std::to_string(initial.size()) + "), one column for each state");
     }
-    detail::check_scores(log_emissions, "log_emissions", false);
+    detail::check_emissions(log_emissions);
     for (std::size_t t = 0; t < log_emissions.rows; ++t) {
         const auto row = log_emissions.row(t);
         if (std::all_of(row.begin(), row.end(), [](double score) { return score == kNever; })) {
@@ -251,17 +251,16 @@ void HsmmStream::State::bound(StreamOutput &output) {
     }
 }
 
-// Takes the frames before `place` as the most likely path has them, and decodes those behind it again.
+// Takes the states before `place` as the most likely path has them, and decodes the frames behind it again.
 void HsmmStream::State::force(std::size_t place, StreamOutput &output) {
     const auto best = best_under_way();
     if (!best) {
         throw_impossible(pass.end() - 1);
     }
     ++forced_commits;
-    const std::size_t sure = met ? met->run : 0;
-    forced_frames += place > sure ? place - sure : 0;
+    forced_frames += place - (met ? met->until : 0);
     follow(path_to(pass, *best, pass.end()), place);
-    pass = *decided_pass;
+    pass.restore(decided_pass->save());
     pass.push({recent.data(), recent.size() / initial.size(), initial.size()});
     survivors.clear();
     if (!survivors.update(pass)) {
@@ -270,30 +269,26 @@ void HsmmStream::State::force(std::size_t place, StreamOutput &output) {
     meet(output);
 }
 
-// Shows the second pass the frames up to `place`, as a path that begins where the paths met has them: of the scores
-// only those of its states, and a change only where it has one.
+// Shows the second pass the frames up to `place`, but of their scores only those of the states that are decided: what
+// was given out, then `path`.
 void HsmmStream::State::follow(const std::vector<Segment> &path, std::size_t place) {
     const std::size_t states = initial.size();
     const std::size_t first = decided_pass->end();
-    const std::vector<double> never(states * states, kNever);
-    std::vector<double> row(states);
-    auto part = decided_parts.begin();
-    auto rest = path.begin();
+    auto part = path.begin();
     for (std::size_t t = first; t < place; ++t) {
-        while (part != decided_parts.end() && part->end <= signed_size(t)) {
-            part = decided_parts.erase(part);
+        while (!decided_parts.empty() && decided_parts.front().end <= signed_size(t)) {
+            decided_parts.pop_front();
         }
-        while (part == decided_parts.end() && rest->end <= signed_size(t)) {
-            ++rest;
+        while (decided_parts.empty() && part->end <= signed_size(t)) {
+            ++part;
         }
-        const Segment &here = part != decided_parts.end() ? *part : *rest;
-        const auto state = static_cast<std::size_t>(here.state);
-        std::fill(row.begin(), row.end(), kNever);
-        row[state] = recent[(t - first) * states + state];
-        const bool begins = here.start == signed_size(t);
-        decided_pass->push({row.data(), 1, states},
-                           begins ? Matrix<const double>{} : Matrix<const double>{never.data(), states, states});
+        const auto state = static_cast<std::size_t>(decided_parts.empty() ? part->state : decided_parts.front().state);
+        double *row = recent.data() + (t - first) * states;
+        const double score = row[state];
+        std::fill_n(row, states, kNever);
+        row[state] = score;
     }
+    decided_pass->push({recent.data(), place - first, states});
     recent.erase(recent.begin(), recent.begin() + static_cast<std::ptrdiff_t>((place - first) * states));
     decided_pass->forget_before(met ? met->at.place : 0);
 }
@@ -348,7 +343,8 @@ double HsmmStream::State::finish(bool ends, StreamOutput &output) const {
         for (std::size_t k = 0; k < row.size() && ends; ++k) {
             row[k] += final[k];
         }
-        with_held.emplace(pass).push({row.data(), 1, row.size()});
+        with_held.emplace(model()).restore(pass.save());
+        with_held->push({row.data(), 1, row.size()});
     }
     const ViterbiPass &whole = with_held ? *with_held : pass;
     const auto scores = whole.end_scores();
@@ -395,7 +391,7 @@ void HsmmStream::State::write(ByteWriter &writer) const {
     writer.values(std::span<const std::uint64_t>(numbers));
     std::vector<std::uint64_t> meeting;
     if (met) {
-        meeting = {met->at.place, met->at.state, met->until, met->run};
+        meeting = {met->at.place, met->at.state, met->until};
     }
     writer.values(std::span<const std::uint64_t>(meeting));
     writer.values(std::span<const double>(held));
@@ -426,7 +422,7 @@ void HsmmStream::State::read(ByteReader &reader) {
     const std::size_t states = initial.size();
     const auto numbers = reader.values<std::uint64_t>();
     const auto meeting = reader.values<std::uint64_t>();
-    require(numbers.size() == 5 && (meeting.empty() || meeting.size() == 4));
+    require(numbers.size() == 5 && (meeting.empty() || meeting.size() == 3));
     failed = numbers[0] != 0;
     flushed = numbers[1] != 0;
     looked = static_cast<std::size_t>(numbers[2]);
@@ -438,8 +434,8 @@ void HsmmStream::State::read(ByteReader &reader) {
     require(looked <= pass.end());
     if (!meeting.empty()) {
         met = Meeting{{static_cast<std::size_t>(meeting[0]), static_cast<std::size_t>(meeting[1])},
-                      static_cast<std::size_t>(meeting[2]), static_cast<std::size_t>(meeting[3])};
-        require(met->at.state < states && met->until <= pass.end() && met->run <= pass.end());
+                      static_cast<std::size_t>(meeting[2])};
+        require(met->at.state < states && met->until <= pass.end());
     }
     require(pass.begin() == (met ? met->at.place : 0));
     if (lag) {
@@ -532,7 +528,7 @@ std::optional<OpenSegment> HsmmStream::open() const {
     if (!met || state_->flushed) {
         return std::nullopt;
     }
-    return OpenSegment{signed_size(met->at.state), signed_size(met->at.place), signed_size(met->run)};
+    return OpenSegment{signed_size(met->at.state), signed_size(met->at.place), signed_size(met->until)};
 }
 
 std::int64_t HsmmStream::states() const { return signed_size(state_->initial.size()); }
@@ -540,7 +536,7 @@ std::int64_t HsmmStream::states() const { return signed_size(state_->initial.siz
 std::int64_t HsmmStream::frames() const { return signed_size(state_->frames()); }
 
 std::int64_t HsmmStream::decided() const {
-    return state_->flushed ? frames() : state_->met ? signed_size(state_->met->run) : 0;
+    return state_->flushed ? frames() : state_->met ? signed_size(state_->met->until) : 0;
 }
 
 bool HsmmStream::flushed() const { return state_->flushed; }

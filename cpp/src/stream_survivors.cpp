@@ -31,7 +31,6 @@ bool reaches(const double *best, const double *weights, double score, std::size_
 struct Node {
     Beginning at;
     std::size_t until;
-    std::size_t run;
     // The latest place comes first out of the queue.
     bool operator<(const Node &other) const {
         return std::tie(at.place, at.state) < std::tie(other.at.place, other.at.state);
@@ -46,53 +45,58 @@ Survivors::Survivors(const HsmmModel &model)
                                                                                 model.log_transitions.cols),
       states_(model.log_initial.size()),
       to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both), places_(states_),
-      best_(weights_.durations + 1) {}
+      best_(weights_.durations) {}
 
 bool Survivors::update(const ViterbiPass &pass) {
     const std::size_t end = pass.end();
     const std::size_t oldest = end > weights_.durations ? end - weights_.durations : 0;
-    bool any = false;
+    if (end == seen_) {
+        return possible_;
+    }
+    possible_ = false;
+    ending_now_.clear();
     for (std::size_t k = 0; k < states_; ++k) {
         for (std::size_t place = std::max(seen_, oldest); place < end; ++place) {
             places_[k].push_back(place);
         }
         keep_best(pass, k);
-        any = any || !places_[k].empty();
+        possible_ = possible_ || !places_[k].empty();
     }
     seen_ = end;
     // Segments that end just here may be followed by others without one that can go on.
     const auto ended = pass.ended();
-    return any || std::any_of(ended.begin(), ended.end(), [](double score) { return score != kNever; });
+    possible_ = possible_ || std::any_of(ended.begin(), ended.end(), [](double score) { return score != kNever; });
+    return possible_;
 }
 
 void Survivors::keep_best(const ViterbiPass &pass, std::size_t state) {
     const std::size_t end = pass.end();
     std::vector<std::size_t> &places = places_[state];
-    std::erase_if(places, [&](std::size_t place) {
-        return end - place > weights_.durations || pass.open_score(place, state) == kNever;
-    });
+    std::erase_if(places, [&](std::size_t place) { return pass.open_score(place, state) == kNever; });
     scores_.resize(places.size());
     for (std::size_t n = 0; n < places.size(); ++n) {
         scores_[n] = pass.open_score(places[n], state);
     }
     kept_.assign(places.size(), 0);
-    // As one of many the segment goes on for at least a frame; as the recording's last it may end here.
-    for (const bool last : {false, true}) {
-        if (last && !to_right_) {
-            break;
+    const auto table = [&](std::size_t n, bool last) {
+        if (places[n] == 0) {
+            return last ? weights_.whole(state) : weights_.first(state);
         }
+        return last ? weights_.last(state) : weights_.inner(state);
+    };
+    for (std::size_t n = 0; n < places.size() && to_right_; ++n) {
+        ending_now_.push_back({{places[n], state}, scores_[n] + table(n, true)[end - places[n] - 1]});
+    }
+    // Later it ends as one of many, or as the recording's last.
+    for (std::size_t last = 0; last <= (to_right_ ? 1 : 0); ++last) {
         std::fill(best_.begin(), best_.end(), kNever);
-        const auto weights = [&](std::size_t n) {
-            const double *table = places[n] == 0 ? (last ? weights_.whole(state) : weights_.first(state))
-                                                 : (last ? weights_.last(state) : weights_.inner(state));
-            return table + (end - places[n]) - (last ? 1 : 0);
-        };
-        const auto ends = [&](std::size_t n) { return weights_.durations - (end - places[n]) + (last ? 1 : 0); };
+        const auto age = [&](std::size_t n) { return end - places[n]; };
         for (std::size_t n = 0; n < places.size(); ++n) {
-            raise(best_.data(), weights(n), scores_[n], ends(n));
+            raise(best_.data(), table(n, last != 0) + age(n), scores_[n], weights_.durations - age(n));
         }
         for (std::size_t n = 0; n < places.size(); ++n) {
-            kept_[n] = kept_[n] != 0 || reaches(best_.data(), weights(n), scores_[n], ends(n));
+            kept_[n] = kept_[n] != 0 || reaches(best_.data(), table(n, last != 0) + age(n), scores_[n],
+                                                weights_.durations - age(n));
         }
     }
     std::size_t kept = 0;
@@ -121,13 +125,21 @@ std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
     std::priority_queue<Node> open;
     for (std::size_t k = 0; k < states_; ++k) {
         for (const std::size_t place : places_[k]) {
-            open.push({{place, k}, end, end});
+            open.push({{place, k}, end});
         }
     }
-    // Segments that end just here: those that some state can follow best, and the best end of the recording.
+    // Segments that end just here: as the recording's last the best one, else those that some state can follow best.
     const auto ended = pass.ended();
+    double final = *std::max_element(ended.begin(), ended.end());
+    for (const Ending &one : ending_now_) {
+        final = std::max(final, one.score);
+    }
+    for (const Ending &one : ending_now_) {
+        if (one.score != kNever && one.score >= final - kRounding) {
+            open.push({one.at, end});
+        }
+    }
     std::vector<char> follows(states_, 0);
-    const double final = *std::max_element(ended.begin(), ended.end());
     for (std::size_t from = 0; from < states_; ++from) {
         follows[from] = ended[from] != kNever && ended[from] >= final - kRounding;
     }
@@ -143,7 +155,7 @@ std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
     }
     for (std::size_t k = 0; k < states_; ++k) {
         if (follows[k] != 0) {
-            open.push({ending(pass, end, k), end, end});
+            open.push({ending(pass, end, k), end});
         }
     }
     while (!open.empty()) {
@@ -151,17 +163,16 @@ std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
         open.pop();
         while (!open.empty() && open.top().at == node.at) {
             node.until = std::min(node.until, open.top().until);
-            node.run = std::min(node.run, open.top().run);
             open.pop();
         }
         if (open.empty()) {
-            return Meeting{node.at, node.until, node.run};
+            return Meeting{node.at, node.until};
         }
         if (node.at.place == 0) {
             break;
         }
         const Beginning parent = before(pass, node.at);
-        open.push({parent, node.at.place, parent.state == node.at.state ? node.run : node.at.place});
+        open.push({parent, parent.state == node.at.state ? node.until : node.at.place});
     }
     return std::nullopt;
 }

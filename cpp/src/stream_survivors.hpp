@@ -20,8 +20,7 @@ struct Beginning {
 
 struct Meeting {
     Beginning at;          // the latest beginning that all surviving paths have in common
-    std::size_t until = 0; // none of them ends that segment before this place
-    std::size_t run = 0;   // none of them leaves its state before this place
+    std::size_t until = 0; // none of them leaves its state before this place
 };
 
 class Survivors {
@@ -56,14 +55,21 @@ class Survivors {
     void clear();
 
   private:
+    struct Ending {
+        Beginning at;
+        double score;
+    };
+
     void keep_best(const ViterbiPass &pass, std::size_t state);
 
     SegmentWeights weights_;
     std::vector<double> transitions_;
     std::size_t states_;
     bool to_right_;
-    std::size_t seen_ = 0;                         // places before it have been looked at
+    std::size_t seen_ = 0;                         // the end of the pass at the last update
+    bool possible_ = true;                         // what that found
     std::vector<std::vector<std::size_t>> places_; // by state, ascending: beginnings that survive
+    std::vector<Ending> ending_now_;               // segments that could end the recording at the end of the pass
     std::vector<double> scores_, best_;            // scratch
     std::vector<char> kept_;
     std::unordered_map<std::size_t, std::size_t> begun_; // end * states + state -> where the best segment began
