@@ -1,5 +1,7 @@
 #include "stream_survivors.hpp"
 
+#include "simd/stream_kernels.hpp"
+
 #include <algorithm>
 #include <queue>
 #include <tuple>
@@ -9,24 +11,6 @@ namespace {
 
 // What lies within this of the best is as good as it: later shifts of the scores may round the two the other way.
 constexpr double kRounding = 1e-6;
-
-// For every later end, best = max(best, score + weight); the same, asked whether any comes near it.
-void raise(double *best, const double *weights, double score, std::size_t ends) {
-    for (std::size_t x = 0; x < ends; ++x) {
-        const double sum = score + weights[x];
-        best[x] = sum > best[x] ? sum : best[x];
-    }
-}
-
-bool reaches(const double *best, const double *weights, double score, std::size_t ends) {
-    for (std::size_t x = 0; x < ends; ++x) {
-        const double sum = score + weights[x];
-        if (sum >= best[x] - kRounding && sum != kNever) {
-            return true;
-        }
-    }
-    return false;
-}
 
 struct Node {
     Beginning at;
@@ -45,7 +29,7 @@ Survivors::Survivors(const HsmmModel &model)
                                                                                 model.log_transitions.cols),
       states_(model.log_initial.size()),
       to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both), places_(states_),
-      best_(weights_.durations) {}
+      best_(weights_.durations), bar_(best_.size()) {}
 
 bool Survivors::update(const ViterbiPass &pass) {
     const std::size_t end = pass.end();
@@ -72,40 +56,83 @@ bool Survivors::update(const ViterbiPass &pass) {
 void Survivors::keep_best(const ViterbiPass &pass, std::size_t state) {
     const std::size_t end = pass.end();
     std::vector<std::size_t> &places = places_[state];
-    std::erase_if(places, [&](std::size_t place) { return pass.open_score(place, state) == kNever; });
-    scores_.resize(places.size());
-    for (std::size_t n = 0; n < places.size(); ++n) {
-        scores_[n] = pass.open_score(places[n], state);
+    scores_.clear();
+    std::size_t possible = 0;
+    for (const std::size_t place : places) {
+        const double score = pass.open_score(place, state);
+        if (score != kNever) {
+            places[possible++] = place;
+            scores_.push_back(score);
+        }
     }
-    kept_.assign(places.size(), 0);
+    places.resize(possible);
+    kept_.assign(possible, 0);
     const auto table = [&](std::size_t n, bool last) {
         if (places[n] == 0) {
             return last ? weights_.whole(state) : weights_.first(state);
         }
         return last ? weights_.last(state) : weights_.inner(state);
     };
-    for (std::size_t n = 0; n < places.size() && to_right_; ++n) {
+    for (std::size_t n = 0; n < possible && to_right_; ++n) {
         ending_now_.push_back({{places[n], state}, scores_[n] + table(n, true)[end - places[n] - 1]});
     }
     // Later it ends as one of many, or as the recording's last.
-    for (std::size_t last = 0; last <= (to_right_ ? 1 : 0); ++last) {
-        std::fill(best_.begin(), best_.end(), kNever);
-        const auto age = [&](std::size_t n) { return end - places[n]; };
-        for (std::size_t n = 0; n < places.size(); ++n) {
-            raise(best_.data(), table(n, last != 0) + age(n), scores_[n], weights_.durations - age(n));
-        }
-        for (std::size_t n = 0; n < places.size(); ++n) {
-            kept_[n] = kept_[n] != 0 || reaches(best_.data(), table(n, last != 0) + age(n), scores_[n],
-                                                weights_.durations - age(n));
-        }
+    keep_best_ends(end, places, [&](std::size_t n) { return table(n, false); });
+    if (to_right_) {
+        keep_best_ends(end, places, [&](std::size_t n) { return table(n, true); });
     }
     std::size_t kept = 0;
-    for (std::size_t n = 0; n < places.size(); ++n) {
+    for (std::size_t n = 0; n < possible; ++n) {
         if (kept_[n] != 0) {
             places[kept++] = places[n];
         }
     }
     places.resize(kept);
+}
+
+// Marks those that are the best for some end after `end`.
+template <typename Table>
+void Survivors::keep_best_ends(std::size_t end, const std::vector<std::size_t> &places, Table &&table) {
+    const simd::StreamKernels &kernels = simd::stream_kernels(simd_path());
+    const std::size_t count = places.size();
+    std::fill(best_.begin(), best_.end(), kNever);
+    const auto age = [&](std::size_t n) { return end - places[n]; };
+    const auto raise = [&](std::size_t n) {
+        kernels.raise(best_.data(), table(n) + age(n), scores_[n], weights_.durations - age(n));
+    };
+    const auto set_bar = [&] {
+        for (std::size_t x = 0; x < best_.size(); ++x) {
+            bar_[x] = best_[x] - kRounding;
+        }
+    };
+    const auto exceeds = [&](std::size_t n) {
+        return kernels.exceeds(bar_.data(), table(n) + age(n), scores_[n], weights_.durations - age(n));
+    };
+    // Most new places are far from the best: those that are higher than their neighbours rule them out.
+    able_.assign(count, 0);
+    for (std::size_t n = 0; n < count; ++n) {
+        if ((n == 0 || scores_[n] >= scores_[n - 1]) && (n + 1 == count || scores_[n] >= scores_[n + 1])) {
+            raise(n);
+            able_[n] = 1;
+        }
+    }
+    set_bar();
+    for (std::size_t n = 0; n < count; ++n) {
+        if (able_[n] == 0 && exceeds(n)) {
+            able_[n] = 2;
+        }
+    }
+    for (std::size_t n = 0; n < count; ++n) {
+        if (able_[n] == 2) {
+            raise(n);
+        }
+    }
+    set_bar();
+    for (std::size_t n = 0; n < count; ++n) {
+        if (able_[n] != 0 && kept_[n] == 0) {
+            kept_[n] = exceeds(n);
+        }
+    }
 }
 
 Beginning Survivors::ending(const ViterbiPass &pass, std::size_t end, std::size_t state) {

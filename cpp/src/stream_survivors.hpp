@@ -61,6 +61,8 @@ class Survivors {
     };
 
     void keep_best(const ViterbiPass &pass, std::size_t state);
+    template <typename Table>
+    void keep_best_ends(std::size_t end, const std::vector<std::size_t> &places, Table &&table);
 
     SegmentWeights weights_;
     std::vector<double> transitions_;
@@ -70,8 +72,8 @@ class Survivors {
     bool possible_ = true;                         // what that found
     std::vector<std::vector<std::size_t>> places_; // by state, ascending: beginnings that survive
     std::vector<Ending> ending_now_;               // segments that could end the recording at the end of the pass
-    std::vector<double> scores_, best_;            // scratch
-    std::vector<char> kept_;
+    std::vector<double> scores_, best_, bar_;      // scratch
+    std::vector<char> able_, kept_;
     std::unordered_map<std::size_t, std::size_t> begun_; // end * states + state -> where the best segment began
 };
 
