@@ -32,6 +32,8 @@ std::size_t rebase_interval(std::size_t durations) {
     return frames;
 }
 
+constexpr std::size_t kApart = 8; // doubles between rows, so that equal places do not share a cache set
+
 constexpr std::size_t kPrunedFrom = 64; // durations; below, bounds cost more than they save
 
 // Frames whose history is allocated at once while the length of the recording is not known.
@@ -103,8 +105,8 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     : states_(model.log_initial.size()), weights_(model, frames.value_or(model.log_durations.cols)),
       window_(weights_.durations), rebase_every_(rebase_interval(model.log_durations.cols)),
       by_frame_(model.log_transitions.rows != states_), kernels_(&simd::viterbi_kernels(simd_path())),
-      impossible_before_(states_, 0), chunk_frames_(frames ? round_up(std::max<std::size_t>(*frames, 1), kViterbiBlock)
-                                                           : kChunkFrames),
+      first_scores_(model.log_initial.begin(), model.log_initial.end()), impossible_before_(states_, 0),
+      chunk_frames_(frames ? round_up(std::max<std::size_t>(*frames, 1), kViterbiBlock) : kChunkFrames),
       shifts_(states_) {
     const bool pruned = window_ >= kPrunedFrom;
     // Room for the window, for places beside it that share its bounds, and for as many again, so that moving the
@@ -131,6 +133,7 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
         block_.sums = parts(padded, 0.0);
         block_.ended = parts(padded, kNever);
         emissions_ = parts(kViterbiBlock * padded, 0.0);
+        block_.written = parts(kViterbiBlock * padded, kNever);
         for (ViterbiGroup &group : groups_) {
             const std::size_t width = group.width;
             group.open = parts(capacity_ * width, kNever);
@@ -138,6 +141,11 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
             group.opening = parts((window_ + 1 + kViterbiBlock) * width, kNever);
             group.pending = parts(kViterbiBlock * width, kNever);
             group.initial = initial_ + group.first;
+            group.turned_stride = capacity_ + kApart;
+            group.turned = parts(width * group.turned_stride, kNever);
+            group.zero = kViterbiCoarse + window_;
+            group.backwards_stride = round_up(group.zero, 8) + kApart;
+            group.backwards = parts(width * group.backwards_stride, kNever);
             if (pruned) {
                 group.fine_max = parts(capacity_ / kViterbiFine * width, kNever);
                 group.coarse_max = parts(capacity_ / kViterbiCoarse * width, kNever);
@@ -169,6 +177,7 @@ void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
         const std::size_t width = group.width;
         auto *weights = const_cast<double *>(group.weights);
         auto *opening = const_cast<double *>(group.opening);
+        auto *backwards = const_cast<double *>(group.backwards);
         for (std::size_t lane = 0; lane < width && group.first + lane < states_; ++lane) {
             const double *inner = weights_.inner(group.first + lane);
             const double *first = weights_.first(group.first + lane);
@@ -176,6 +185,7 @@ void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
                 weights[(kViterbiBlock + d) * width + lane] = inner[d - 1];
                 opening[d * width + lane] = first[d - 1];
             }
+            std::reverse_copy(inner, inner + window_, backwards + lane * group.backwards_stride + kViterbiCoarse);
         }
         if (!block_.pruned) {
             continue;
@@ -222,6 +232,9 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
             take_transitions({log_transitions.data + t * states_ * states_, frames * states_, states_}, r);
         }
         take(r, r + frames);
+        if (r + frames == kViterbiBlock || t + frames == log_emissions.rows) {
+            kernels_->turn(block_);
+        }
         for (std::size_t i = 0; i < frames; ++i) {
             taken_.add(offsets[i]);
         }
@@ -233,12 +246,13 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
 }
 
 ViterbiPass::Chunk ViterbiPass::new_chunk() const {
-    const std::size_t doubles = chunk_frames_ * block_.padded;
+    const std::size_t places = states_ * places_stride();
+    const std::size_t ends = chunk_frames_ * block_.padded;
     const std::size_t origins = by_frame_ ? round_up(chunk_frames_ * states_, 2) / 2 : 0;
-    Chunk chunk{WorkBlock(2 * doubles + origins), nullptr, nullptr, nullptr};
+    Chunk chunk{WorkBlock(places + ends + origins), nullptr, nullptr, nullptr};
     chunk.places = chunk.memory.data();
-    chunk.ends = chunk.places + doubles;
-    chunk.origins = reinterpret_cast<std::uint32_t *>(chunk.ends + doubles);
+    chunk.ends = chunk.places + places;
+    chunk.origins = reinterpret_cast<std::uint32_t *>(chunk.ends + ends);
     return chunk;
 }
 
@@ -254,6 +268,10 @@ void ViterbiPass::make_room() {
                              (round_up(start - kept, each) / each) * group.width * sizeof(double));
             };
             move(group.open, 1);
+            for (std::size_t lane = 0; lane < group.width; ++lane) {
+                double *row = group.turned + lane * group.turned_stride;
+                std::memmove(row, row + gone, (start - kept) * sizeof(double));
+            }
             if (block_.pruned) {
                 move(group.fine_max, kViterbiFine);
                 move(group.coarse_max, kViterbiCoarse);
@@ -266,7 +284,8 @@ void ViterbiPass::make_room() {
     }
     block_.start = start - rows_begin_;
     block_.passed = rows_begin_;
-    block_.places = places_at(start);
+    block_.places = places_at(start, 0);
+    block_.places_stride = places_stride();
     block_.ends = ends_at(start);
     if (end_ == start) {
         fresh_ = false;
@@ -325,7 +344,8 @@ void ViterbiPass::keep_origins(std::size_t r) {
     const std::size_t place = rows_begin_ + block_.start + r;
     std::uint32_t *origins = chunk_of(place).origins + (place - chunks_begin_) % chunk_frames_ * states_;
     for (std::size_t k = 0; k < states_; ++k) {
-        origins[k] = static_cast<std::uint32_t>(best_origin(ends_at(place), transitions_ + r * block_.transitions_step, k));
+        origins[k] =
+            static_cast<std::uint32_t>(best_origin(ends_at(place), transitions_ + r * block_.transitions_step, k));
     }
 }
 
@@ -351,7 +371,7 @@ void ViterbiPass::take_slowly(std::size_t r, bool entered) {
                 std::fill_n(group.coarse_max, group.width, kNever);
             }
         }
-        std::copy_n(initial_, padded, block_.places);
+        std::fill_n(block_.written, padded, kNever);
         std::fill_n(block_.ends, padded, kNever);
         if (by_frame_) {
             std::fill_n(chunks_.front().origins, states_, 0u);
@@ -437,6 +457,10 @@ void ViterbiPass::shift(std::size_t state, double amount, std::size_t place) {
         }
     };
     add(group.open, 1);
+    double *turned = group.turned + lane * group.turned_stride;
+    for (std::size_t row = from; row < to; ++row) {
+        turned[row] += amount;
+    }
     if (block_.pruned) { // rounding keeps the order, so the largest moves as they do
         add(group.fine_max, kViterbiFine);
         add(group.coarse_max, kViterbiCoarse);
@@ -465,7 +489,8 @@ void ViterbiPass::forget_before(std::size_t place) {
         chunks_begin_ += chunk_frames_;
     }
     for (auto &shifts : shifts_) {
-        const auto kept = std::find_if(shifts.begin(), shifts.end(), [&](const Shift &one) { return one.place > begin_; });
+        const auto kept =
+            std::find_if(shifts.begin(), shifts.end(), [&](const Shift &one) { return one.place > begin_; });
         shifts.erase(shifts.begin(), kept);
     }
 }
@@ -473,7 +498,7 @@ void ViterbiPass::forget_before(std::size_t place) {
 std::vector<double> ViterbiPass::end_scores() const {
     std::vector<double> scores(states_, kNever);
     for (std::size_t k = 0; k < states_; ++k) {
-        scores[k] = block_.sums[k] + best_segment(end_, k, weights_.last(k), weights_.whole(k)).value;
+        scores[k] = block_.sums[k] + best_last(k).value;
     }
     return scores;
 }
@@ -483,48 +508,90 @@ double ViterbiPass::open_score(std::size_t place, std::size_t state) const {
         return kNever;
     }
     const ViterbiGroup &group = groups_[state / 8];
-    const double open = place == 0 ? initial_[state]
-                                   : group.open[(place - rows_begin_) * group.width + state - group.first];
+    const double open =
+        place == 0 ? initial_[state] : group.open[(place - rows_begin_) * group.width + state - group.first];
     return open + block_.sums[state];
 }
 
-std::size_t ViterbiPass::duration(std::size_t end, std::size_t state) const {
-    return best_segment(end, state, weights_.inner(state), weights_.first(state)).index;
-}
+std::size_t ViterbiPass::last_duration(std::size_t state) const { return best_last(state).index; }
 
-std::size_t ViterbiPass::last_duration(std::size_t state) const {
-    return best_segment(end_, state, weights_.last(state), weights_.whole(state)).index;
-}
-
-// Calls visit(duration, score) over the places from begin() on, the nearest first, leaving out impossible ones.
-template <typename Visit> void ViterbiPass::visit_segments(std::size_t end, std::size_t state, const double *later,
-                                                           const double *opening, Visit &&visit) const {
+// Calls visit(first, count, amounts) for runs of places that ends at `end` see with the same shifts, the nearest first,
+// leaving out impossible ones and place 0, down to begin(). Returns the shifts of the places before the last run.
+template <typename Visit>
+std::optional<std::vector<double>> ViterbiPass::visit_places(std::size_t end, std::size_t state, Visit &&visit) const {
     const std::vector<Shift> &shifts = shifts_[state];
-    const auto known = std::upper_bound(shifts.begin(), shifts.end(), end,
-                                        [](std::size_t place, const Shift &one) { return place < one.place; });
-    auto seen = known; // the shifts from here to `known` moved the place after it was written
-    const std::size_t longest = std::min(end - begin_, window_);
-    for (std::size_t d = 1; d <= longest; ++d) {
-        const std::size_t place = end - d;
-        while (seen != shifts.begin() && std::prev(seen)->place > place) {
+    auto seen = std::upper_bound(shifts.begin(), shifts.end(), end,
+                                 [](std::size_t place, const Shift &one) { return place < one.place; });
+    const std::size_t oldest = std::max(begin_, end - std::min(end, window_));
+    std::vector<double> amounts;
+    for (std::size_t after = end; after > oldest;) {
+        while (seen != shifts.begin() && std::prev(seen)->place >= after) {
             --seen;
             if (seen->amount == kNever) {
-                return;
+                return std::nullopt;
             }
+            amounts.insert(amounts.begin(), seen->amount);
         }
-        double score = places_at(place)[state];
-        for (auto one = seen; one != known; ++one) {
-            score += one->amount;
+        if (after == 1) {
+            return amounts;
         }
-        visit(d, score + (place == 0 ? opening[d - 1] : later[d - 1]));
+        std::size_t first = std::max(oldest, seen == shifts.begin() ? 1 : std::prev(seen)->place);
+        first = std::max(
+            {first, std::size_t{1}, (after - 1 - chunks_begin_) / chunk_frames_ * chunk_frames_ + chunks_begin_});
+        visit(first, after - first, amounts);
+        after = first;
+    }
+    return std::nullopt;
+}
+
+// The score of place 0 as later ends see it.
+double ViterbiPass::first_score(std::size_t state, const std::vector<double> &amounts) const {
+    double score = first_scores_[state];
+    for (const double amount : amounts) {
+        score += amount;
+    }
+    return score;
+}
+
+std::size_t ViterbiPass::duration(std::size_t end, std::size_t state) const {
+    const ViterbiGroup &group = groups_[state / 8];
+    const double *zero = group.backwards + (state - group.first) * group.backwards_stride + group.zero;
+    Maximum best{kNever, 0};
+    const auto rest = visit_places(end, state, [&](std::size_t first, std::size_t count, const auto &amounts) {
+        const auto found = kernels_->best(places_at(first, state), zero - (end - first), count, amounts.data(),
+                                          amounts.size(), best.value);
+        if (found.index < count) {
+            best = {found.value, end - first - found.index};
+        }
+    });
+    if (rest && first_score(state, *rest) + weights_.first(state)[end - 1] > best.value) {
+        best.index = end;
+    }
+    return best.index;
+}
+
+// Calls visit(duration, score) for the segments that may end at `end`.
+template <typename Visit> void ViterbiPass::visit_segments(std::size_t end, std::size_t state, const double *later,
+                                                           const double *opening, Visit &&visit) const {
+    const auto rest = visit_places(end, state, [&](std::size_t first, std::size_t count, const auto &amounts) {
+        const double *places = places_at(first, state);
+        for (std::size_t i = count; i-- > 0;) {
+            double score = places[i];
+            for (const double amount : amounts) {
+                score += amount;
+            }
+            const std::size_t d = end - first - i;
+            visit(d, score + later[d - 1]);
+        }
+    });
+    if (rest) {
+        visit(end, first_score(state, *rest) + opening[end - 1]);
     }
 }
 
-// Value and duration.
-Maximum ViterbiPass::best_segment(std::size_t end, std::size_t state, const double *later,
-                                  const double *opening) const {
+Maximum ViterbiPass::best_last(std::size_t state) const {
     Maximum best{kNever, 0};
-    visit_segments(end, state, later, opening, [&](std::size_t d, double score) {
+    visit_segments(end_, state, weights_.last(state), weights_.whole(state), [&](std::size_t d, double score) {
         if (score > best.value) {
             best = {score, d};
         }
@@ -579,12 +646,13 @@ std::vector<std::byte> ViterbiPass::save() const {
         }
     }
     for (std::size_t place = begin_; place < end_; ++place) {
-        write(bytes, std::span<const double>(places_at(place), states_));
+        for (std::size_t k = 0; k < states_; ++k) {
+            write(bytes, *places_at(place, k));
+        }
         write(bytes, std::span<const double>(ends_at(place), states_));
         if (by_frame_) {
-            write(bytes, std::span<const std::uint32_t>(chunk_of(place).origins +
-                                                            (place - chunks_begin_) % chunk_frames_ * states_,
-                                                        states_));
+            write(bytes, std::span<const std::uint32_t>(
+                             chunk_of(place).origins + (place - chunks_begin_) % chunk_frames_ * states_, states_));
         }
     }
     for (const auto &shifts : shifts_) {
@@ -620,8 +688,10 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
         }
         const Chunk &chunk = chunks.back();
         const std::size_t row = (place - first) % chunk_frames_;
-        std::fill_n(std::copy_n(reader.array<double>(states_).data(), states_, chunk.places + row * block_.padded),
-                    block_.padded - states_, kNever);
+        const auto places = reader.array<double>(states_);
+        for (std::size_t k = 0; k < states_; ++k) {
+            chunk.places[k * places_stride() + row] = places[k];
+        }
         std::fill_n(std::copy_n(reader.array<double>(states_).data(), states_, chunk.ends + row * block_.padded),
                     block_.padded - states_, kNever);
         if (by_frame_) {
@@ -655,12 +725,23 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
     impossible_before_.assign(states_, 0);
     fresh_ = false;
     rows_begin_ = oldest / kViterbiCoarse * kViterbiCoarse;
+    // The places of a block that is under way will be turned once more.
+    for (std::size_t place = std::max(first, end / kViterbiBlock * kViterbiBlock); place < end; ++place) {
+        for (std::size_t k = 0; k < states_; ++k) {
+            block_.written[place % kViterbiBlock * block_.padded + k] = *places_at(place, k);
+        }
+    }
     for (const ViterbiGroup &group : groups_) {
         const std::size_t width = group.width;
         std::fill_n(group.open, (end - rows_begin_) * width, kNever);
         for (std::size_t place = oldest; place < end; ++place) {
             std::copy_n(open.data() + (place - oldest) * states_ + group.first, std::min(width, states_ - group.first),
                         group.open + (place - rows_begin_) * width);
+        }
+        for (std::size_t row = 0; row < end - rows_begin_; ++row) {
+            for (std::size_t lane = 0; lane < width; ++lane) {
+                group.turned[lane * group.turned_stride + row] = group.open[row * width + lane];
+            }
         }
         for (std::size_t row = 0; block_.pruned && row < end - rows_begin_; ++row) {
             const auto raise = [&](double *bounds, std::size_t each) {
