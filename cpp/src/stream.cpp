@@ -25,7 +25,7 @@ constexpr std::array<char, 8> kMagic = {'c', 'v', '2', 'd', 'h', 's', 'm', 'm'};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::uint32_t kByteOrder = 0x01020304;
 constexpr std::size_t kHeader = kMagic.size() + 2 * sizeof(std::uint32_t) + sizeof(std::uint64_t);
-constexpr std::size_t kBulkFrames = 4096; // between two looks within one push, for the sake of memory alone
+constexpr std::size_t kBulkFrames = 8192; // between two looks within one push, for the sake of memory alone
 
 std::int64_t signed_size(std::size_t value) { return static_cast<std::int64_t>(value); }
 
