@@ -309,8 +309,8 @@ std::vector<Segment> HsmmStream::State::path_to(const ViterbiPass &from, Beginni
     return path;
 }
 
-// The last segment of the most likely path, as if the recording went on; of equals the smallest state, the latest. Where
-// none can go on, one that ends just here. Survivors must be up to date.
+// The last segment of the most likely path, as if the recording went on; of equals the smallest state, then the shortest
+// segment. One of the longest duration ends here in any case. Survivors must be up to date.
 std::optional<Beginning> HsmmStream::State::best_under_way() const {
     const std::size_t end = pass.end();
     std::optional<Beginning> best;
@@ -324,11 +324,10 @@ std::optional<Beginning> HsmmStream::State::best_under_way() const {
                 best = Beginning{place, k};
             }
         }
-    }
-    const auto ended = pass.ended();
-    const auto last = std::max_element(ended.begin(), ended.end());
-    if (!best && *last != kNever) {
-        best = survivors.ending(pass, end, static_cast<std::size_t>(last - ended.begin()));
+        if (pass.ended()[k] > most) {
+            most = pass.ended()[k];
+            best = survivors.ending(pass, end, k);
+        }
     }
     return best;
 }
@@ -511,7 +510,18 @@ void HsmmStream::reset() {
 
 std::vector<Segment> HsmmStream::tentative() const {
     const State &now = *state_;
-    if (now.failed || now.flushed || now.pass.end() == 0 || !now.survivors.update(now.pass)) {
+    if (now.failed || now.flushed || now.frames() == 0) {
+        return {};
+    }
+    // A frame that is held back belongs to what it follows; the first one stands for itself.
+    if (now.pass.end() == 0) {
+        std::size_t best = 0;
+        for (std::size_t k = 1; k < now.initial.size(); ++k) {
+            best = now.initial[k] + now.held[k] > now.initial[best] + now.held[best] ? k : best;
+        }
+        return {segment(best, 0, 1)};
+    }
+    if (!now.survivors.update(now.pass)) {
         return {};
     }
     const auto best = now.best_under_way();
