@@ -325,10 +325,10 @@ def test_a_stream_goes_on_where_it_was_saved(world: World, cut: int, lag: int | 
             return
         copies = [copy.deepcopy(first), pickle.loads(pickle.dumps(first)), world.stream(**options)]
         copies[2].restore(first.save())
+        assert all(stream.save() == first.save() for stream in copies)
         outcomes = []
         for number, stream in enumerate([first, *copies]):
             use_simd_path(paths[number % len(paths)])
-            assert stream.save() == first.save() or number == 0 or stream.frames == cut
             try:
                 segments = stream.push(world.emissions[cut:])
                 rest, score = stream.flush()
@@ -427,12 +427,12 @@ def test_the_order_of_calls_is_kept() -> None:
 
 def test_a_recording_that_cannot_end_here_may_go_on() -> None:
     stream = HsmmStream([[0.0]], [0.0], [[NEVER, NEVER, 0.0]])
-    stream.push([[0.0]] * 4)
+    assert stream.push([[0.0]] * 4).tolist() == [[0, 0, 3]]
     for _ in range(2):
         with pytest.raises(ValueError, match="no sequence of whole segments ends at frame 4"):
             stream.flush()
     stream.push([[0.0]] * 2)
-    assert stream.flush()[0].tolist() == [[0, 0, 3], [0, 3, 6]]
+    assert stream.flush()[0].tolist() == [[0, 3, 6]]
 
 
 @pytest.mark.parametrize("filtered", [False, True])
