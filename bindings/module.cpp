@@ -9,6 +9,7 @@ void bind_hsmm(py::module_ &module);
 void bind_posteriors(py::module_ &module);
 void bind_simd(py::module_ &module);
 void bind_smoothing(py::module_ &module);
+void bind_stream(py::module_ &module);
 } // namespace conv2d::bindings
 
 PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
@@ -17,10 +18,11 @@ PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
 FSQ        fsq_encode, fsq_decode, fsq_margin, fsq_thresholds
 HSMM       hsmm_viterbi, hsmm_viterbi_many, hsmm_forward_backward, hsmm_filter,
            hsmm_expected_counts, hsmm_segment_posteriors, hsmm_boundary_posteriors
+Streaming  HsmmStream
 Smoothing  mode_filter, median_filter, min_dwell, hysteresis
 SIMD       simd_path, simd_paths, use_simd_path
 
-No function but use_simd_path keeps state between calls, the GIL is released while they work, and threads may call
+No function but use_simd_path keeps state between calls, and an HsmmStream keeps its own, the GIL is released while they work, and threads may call
 them at the same time. Arrays that are not contiguous or of another dtype are copied first. What cannot be used is
 refused with one sentence before anything is computed: TypeError for the kind of an argument, ValueError for its
 shape or its values.
@@ -31,4 +33,5 @@ shape or its values.
     conv2d::bindings::bind_posteriors(module);
     conv2d::bindings::bind_simd(module);
     conv2d::bindings::bind_smoothing(module);
+    conv2d::bindings::bind_stream(module);
 }

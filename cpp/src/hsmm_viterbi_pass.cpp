@@ -751,11 +751,11 @@ std::vector<std::byte> ViterbiPass::save() const {
     write(bytes, std::span<const std::uint64_t>(sizes));
     write(bytes, taken_);
     for (const double *row : {block_.sums, block_.ended, initial_}) {
-        write(bytes, std::span(row, states_));
+        write(bytes, std::span<const double>(row, states_));
     }
     for (std::size_t place = end_ - (plain_ ? 0 : std::min(end_, window_)); place < end_; ++place) {
         for (const ViterbiGroup &group : groups_) {
-            write(bytes, std::span(group.open + (place - rows_begin_) * group.width,
+            write(bytes, std::span<const double>(group.open + (place - rows_begin_) * group.width,
                                    std::min(group.width, states_ - group.first)));
         }
     }
@@ -852,7 +852,7 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
     rows_begin_ = oldest / kViterbiCoarse * kViterbiCoarse;
     // The places of a block that is under way will be turned once more.
     block_.moved = true;
-    for (std::size_t place = std::max(first, end / kViterbiBlock * kViterbiBlock); place < end && !plain_; ++place) {
+    for (std::size_t place = std::max(begin_, end / kViterbiBlock * kViterbiBlock); place < end && !plain_; ++place) {
         for (std::size_t k = 0; k < states_; ++k) {
             block_.written[place % kViterbiBlock * block_.padded + k] = *places_at(place, k);
         }

@@ -11,6 +11,7 @@ from conv2d.temporal.min_dwell import MinDwell
 from conv2d.temporal.mode import ModeFilter
 from conv2d.temporal.protocol import Decoded, Decoder
 from conv2d.temporal.raw import Raw
+from conv2d.temporal.stream import HsmmStream, OpenSegment, StreamEvents
 from conv2d.temporal.tuning import LabelledSequence, timeline_objective, tune_decoders
 
 __all__ = [
@@ -20,11 +21,14 @@ __all__ = [
     "Decoded",
     "Decoder",
     "DecoderSet",
+    "HsmmStream",
     "LabelledSequence",
     "MedianHysteresisPolicy",
     "MinDwell",
     "ModeFilter",
+    "OpenSegment",
     "Raw",
+    "StreamEvents",
     "decoder_from_dict",
     "timeline_objective",
     "tune_decoders",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from conv2d.errors import UsageError
 from conv2d.temporal.protocol import Decoded, FloatArray, check_format, check_log_proba, require_positive
 from conv2d.temporal.statistics import SegmentStatistics, count_segments
+from conv2d.temporal.stream import HsmmStream
 from conv2d_core import hsmm_filter, hsmm_forward_backward, hsmm_viterbi
 
 FORMAT = "conv2d-hsmm/1"
@@ -217,6 +218,13 @@ class SegmentModel(ABC):
             censoring=self.censoring,
         )
         return np.asarray(filtered, dtype=np.float64)
+
+    def stream(
+        self, *, max_lag_s: float | None = None, smoothed_lag_s: float | None = None, filtered: bool = False
+    ) -> HsmmStream:
+        """Decode a recording while it is made; see :class:`~conv2d.temporal.stream.HsmmStream`."""
+        self._check_fitted("stream")
+        return HsmmStream(self, max_lag_s=max_lag_s, smoothed_lag_s=smoothed_lag_s, filtered=filtered)
 
     def _ended(self, emissions: FloatArray, ends: bool) -> FloatArray:
         """Scores (T, K) in whose last frame, if the recording ends there, is added in which class recordings end."""
