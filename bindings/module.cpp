@@ -13,7 +13,7 @@ void bind_smoothing(py::module_ &module);
 PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
     module.doc() = R"(Numerical core of conv2d: codes, timelines, smoothing.
 
-FSQ        fsq_encode, fsq_decode, fsq_margin, fsq_thresholds
+FSQ        fsq_encode, fsq_quantize, fsq_decode, fsq_margin, fsq_thresholds
 HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter
 Smoothing  mode_filter, median_filter, min_dwell, hysteresis
 SIMD       simd_path, simd_paths, use_simd_path

@@ -108,9 +108,8 @@ void FsqLattice::margin(Matrix<const float> z, std::span<float> margins, FsqNan 
     run(z, out);
 }
 
-template <typename Code>
-void FsqLattice::quantize(Matrix<const float> z, std::span<Code> codes, Matrix<float> values, std::span<float> margins,
-                          FsqNan nan) const {
+template <typename Code> void FsqLattice::quantize(Matrix<const float> z, std::span<Code> codes, Matrix<float> values,
+                                                   std::span<float> margins, FsqNan nan) const {
     Outputs out{};
     out.set(codes.data());
     out.values = values.data;
@@ -119,8 +118,7 @@ void FsqLattice::quantize(Matrix<const float> z, std::span<Code> codes, Matrix<f
     run(z, out);
 }
 
-template <typename Code>
-void FsqLattice::decode(std::span<const Code> codes, Matrix<float> values, FsqNan nan) const {
+template <typename Code> void FsqLattice::decode(std::span<const Code> codes, Matrix<float> values, FsqNan nan) const {
     using Unsigned = std::make_unsigned_t<Code>;
     const std::uint64_t lowest = nan == FsqNan::sentinel ? 1 : 0; // added, it makes -1 the first code
     for (std::size_t row = 0; row < codes.size(); ++row) {

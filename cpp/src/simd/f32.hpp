@@ -186,9 +186,7 @@ inline F32 fma(F32 a, F32 b, F32 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 inline F32 lesser(F32 a, F32 b) { return {vbslq_f32(vcltq_f32(b.v, a.v), b.v, a.v)}; }
 inline F32 within(F32 a, F32 bound) { return {vmaxnmq_f32(vminnmq_f32(a.v, bound.v), vnegq_f32(bound.v))}; }
 inline M32 at_or_above(F32 a, F32 b) { return {vcgeq_f32(a.v, b.v)}; }
-inline bool any_nan(F32 a, F32 b) {
-    return vminvq_u32(vandq_u32(vceqq_f32(a.v, a.v), vceqq_f32(b.v, b.v))) == 0;
-}
+inline bool any_nan(F32 a, F32 b) { return vminvq_u32(vandq_u32(vceqq_f32(a.v, a.v), vceqq_f32(b.v, b.v))) == 0; }
 inline I32 bits_of(F32 a) { return {vreinterpretq_s32_f32(a.v)}; }
 inline I32 and_(I32 a, I32 b) { return {vandq_s32(a.v, b.v)}; }
 inline I32 add(I32 a, I32 b) { return {vaddq_s32(a.v, b.v)}; }

@@ -71,9 +71,8 @@ inline void digits_of(const FsqColumn &column, const F32 (&x)[kGroups], I32 (&di
 }
 
 // Up to 4 columns from `first` on, for R rows of which the last may be missing: they repeat the last one there is.
-template <std::size_t R>
-inline void load_columns(const float *z, std::size_t rows, std::size_t dimensions, std::size_t first, std::size_t width,
-                         float (&x)[4][R]) {
+template <std::size_t R> inline void load_columns(const float *z, std::size_t rows, std::size_t dimensions,
+                                                  std::size_t first, std::size_t width, float (&x)[4][R]) {
     if (rows == R && width == 4) {
         for (std::size_t row = 0; row < R; row += kLanes) {
             F32 four[4];
@@ -92,9 +91,8 @@ inline void load_columns(const float *z, std::size_t rows, std::size_t dimension
     }
 }
 
-template <std::size_t R>
-inline void store_columns(const float (&x)[4][R], std::size_t rows, std::size_t dimensions, std::size_t first,
-                          std::size_t width, float *z) {
+template <std::size_t R> inline void store_columns(const float (&x)[4][R], std::size_t rows, std::size_t dimensions,
+                                                   std::size_t first, std::size_t width, float *z) {
     if (rows == R && width == 4) {
         for (std::size_t row = 0; row < R; row += kLanes) {
             F32 four[4] = {load(x[0] + row), load(x[1] + row), load(x[2] + row), load(x[3] + row)};
@@ -110,9 +108,8 @@ inline void store_columns(const float (&x)[4][R], std::size_t rows, std::size_t 
 }
 
 // The part of the codes that one limb holds, added to what stands there unless it is the first.
-template <std::size_t kGroups>
-inline void store_codes(const I32 (&part)[kGroups], std::size_t rows, const FsqLimb &limb, bool first,
-                        const FsqOutputs &out) {
+template <std::size_t kGroups> inline void store_codes(const I32 (&part)[kGroups], std::size_t rows,
+                                                       const FsqLimb &limb, bool first, const FsqOutputs &out) {
     alignas(64) std::int32_t codes[kGroups * kLanes];
     for (std::size_t i = 0; i < kGroups; ++i) {
         store(codes + i * kLanes, part[i]);
