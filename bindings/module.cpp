@@ -8,6 +8,7 @@ void bind_fsq(py::module_ &module);
 void bind_hsmm(py::module_ &module);
 void bind_simd(py::module_ &module);
 void bind_smoothing(py::module_ &module);
+void bind_smoothing_streams(py::module_ &module);
 } // namespace conv2d::bindings
 
 PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
@@ -15,12 +16,13 @@ PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
 
 FSQ        fsq_encode, fsq_decode, fsq_margin, fsq_thresholds
 HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter
-Smoothing  mode_filter, median_filter, min_dwell, hysteresis
+Smoothing  mode_filter, median_filter, min_dwell, hysteresis,
+           ModeStream, MedianStream, MinDwellStream, HysteresisStream
 SIMD       simd_path, simd_paths, use_simd_path
 
-No function but use_simd_path keeps state between calls, the GIL is released while they work, and threads may call
-them at the same time. Arrays that are not contiguous or of another dtype are copied first. What cannot be used is
-refused with one sentence before anything is computed: TypeError for the kind of an argument, ValueError for its
+No function but use_simd_path keeps state between calls (streams do), the GIL is released while they work, and threads
+may call them at the same time. Arrays that are not contiguous or of another dtype are copied first. What cannot be used
+is refused with one sentence before anything is computed: TypeError for the kind of an argument, ValueError for its
 shape or its values.
 )";
     module.attr("__version__") = CONV2D_VERSION;
@@ -28,4 +30,5 @@ shape or its values.
     conv2d::bindings::bind_hsmm(module);
     conv2d::bindings::bind_simd(module);
     conv2d::bindings::bind_smoothing(module);
+    conv2d::bindings::bind_smoothing_streams(module);
 }

@@ -14,8 +14,6 @@
 namespace conv2d {
 namespace {
 
-using detail::WindowStatistic;
-
 // A part that stays in the first cache together with what becomes of it.
 template <typename Label> constexpr std::size_t kPart = 16384 / sizeof(Label);
 
@@ -65,9 +63,7 @@ void median_filter(std::span<const Label> labels, std::int64_t width, std::span<
 
 template <typename Label>
 void min_dwell(std::span<const Label> labels, std::int64_t min_frames, std::span<Label> smoothed) {
-    if (min_frames < 1) {
-        throw std::invalid_argument("min_frames is " + std::to_string(min_frames) + ", expected at least 1");
-    }
+    detail::check_min_frames(min_frames);
     const simd::SmoothingKernels &kernels = simd::smoothing_kernels();
     detail::DwellQueue<Label> queue(static_cast<std::uint64_t>(min_frames));
     Label *to = smoothed.data();
@@ -91,6 +87,12 @@ CONV2D_FOR(std::int64_t)
 #undef CONV2D_FOR
 
 namespace detail {
+
+void check_min_frames(std::int64_t min_frames) {
+    if (min_frames < 1) {
+        throw std::invalid_argument("min_frames is " + std::to_string(min_frames) + ", expected at least 1");
+    }
+}
 
 void check_thresholds(double enter, double exit) {
     if (!(enter >= exit)) { // also when either is NaN

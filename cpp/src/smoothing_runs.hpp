@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace conv2d::detail {
@@ -152,6 +153,9 @@ void merge_short(std::uint64_t min_frames, Tail tail, std::size_t from, std::vec
     }
     runs.resize(kept);
 }
+
+// Throws below 1.
+void check_min_frames(std::int64_t min_frames);
 
 // The runs of a recording that comes in pieces, as far as min_dwell may still change them.
 template <typename Label> class DwellQueue {

@@ -1,6 +1,7 @@
 // Window statistics of a part of a sequence; what the whole-array filters and the streams have in common.
 #pragma once
 
+#include "conv2d/smoothing_streams.hpp"
 #include "simd/smoothing_kernels.hpp"
 
 #include <cstddef>
@@ -9,8 +10,6 @@
 #include <vector>
 
 namespace conv2d::detail {
-
-enum class WindowStatistic { mode, median };
 
 // Memory that is kept between the parts of one sequence.
 template <typename Label> struct WindowScratch {
