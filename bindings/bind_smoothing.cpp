@@ -45,8 +45,7 @@ py::array dwell(const py::object &labels, const py::object &min_frames, const py
     return smooth_labels(labels, out, [frames](auto from, auto to) { min_dwell(from, frames, to); });
 }
 
-template <typename Real>
-py::array switch_on(Contiguous<Real> p, double enter, double exit, const py::object &out) {
+template <typename Real> py::array switch_on(Contiguous<Real> p, double enter, double exit, const py::object &out) {
     Contiguous<bool> on = result_array<bool>(out, p, "bool");
     if (overlap(p, on)) {
         p = Contiguous<Real>(p.attr("copy")());

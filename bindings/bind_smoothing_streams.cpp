@@ -59,8 +59,9 @@ template <template <typename> class Stream> class LabelStream {
                 }
             }
             if (other) {
-                throw py::type_error("labels has dtype " + std::string(py::str(given.dtype())) +
-                                     ", expected that of the first labels pushed; flush() before labels of another kind");
+                throw py::type_error(
+                    "labels has dtype " + std::string(py::str(given.dtype())) +
+                    ", expected that of the first labels pushed; flush() before labels of another kind");
             }
             return as_array<Stored>(final);
         });
@@ -252,15 +253,15 @@ Returns an array of that dtype, of any length from 0. Raises TypeError on anothe
 )";
 constexpr const char *kFlush = R"(The labels still waiting: ends the recording; the next push begins another one.)";
 constexpr const char *kWaiting = "Samples pushed and not yet given back.";
-constexpr const char *kSave = R"(Everything that is needed to go on, as bytes: the same on every machine and SIMD path.)";
+constexpr const char *kSave =
+    R"(Everything that is needed to go on, as bytes: the same on every machine and SIMD path.)";
 constexpr const char *kRestore = R"(Goes on from what save() gave, on a stream with the same parameters.
 
 Raises ValueError, with the stream unchanged, on bytes that are no such state.
 )";
 
-template <template <typename> class Stream>
-py::class_<LabelStream<Stream>> bind_labels(py::module_ &module, const char *name, const char *parameter,
-                                            const char *text) {
+template <template <typename> class Stream> py::class_<LabelStream<Stream>>
+bind_labels(py::module_ &module, const char *name, const char *parameter, const char *text) {
     using Self = LabelStream<Stream>;
     return py::class_<Self>(module, name, text)
         .def(py::init([parameter](const py::object &value) { return std::make_unique<Self>(value, parameter); }),
@@ -272,7 +273,8 @@ py::class_<LabelStream<Stream>> bind_labels(py::module_ &module, const char *nam
         .def("restore", &Self::restore, py::arg("state"), kRestore);
 }
 
-constexpr const char *kGained = R"(Whether the labels given back so far change more often than what was pushed up to them.
+constexpr const char *kGained =
+    R"(Whether the labels given back so far change more often than what was pushed up to them.
 
 Only then does the whole-array filter give something else.
 )";
@@ -317,8 +319,8 @@ they are exactly what `min_dwell` gives for the whole recording, however it is c
 
 The first segment, and every one that lasts min_frames, comes out as it goes on, unless a shorter one before it is
 undecided. That one goes to the longer of its neighbours: to the earlier one as soon as the later one has ended without
-reaching its length, to the later one as soon as that has grown beyond it; between neighbours with the same label at once
-when the second is as long as the short one. Until then it and what follows wait: after a long segment and a short one,
+reaching its length, to the later one as soon as that has grown beyond it; between neighbours with the same label as
+soon as the second is as long as itself. Until then it and what follows wait: after a long segment and a short one,
 a new label waits until it lasts longer than the long one or ends.
 
 Memory for at most 2 min_frames + 2 segments, whatever their lengths; O(T + waiting segments) for a push of T labels.

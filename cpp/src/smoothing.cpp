@@ -25,9 +25,10 @@ void filter(WindowStatistic statistic, std::span<const Label> labels, std::int64
     const auto span = static_cast<std::uint64_t>(width);
     const std::size_t n = labels.size();
     // A part of a long window counts what stands before it: parts of several widths keep that below the rest.
-    const std::size_t part = span <= simd::kShortWindow
-                                 ? kPart<Label>
-                                 : static_cast<std::size_t>(std::max<std::uint64_t>(kPart<Label>, std::min<std::uint64_t>(n, span) * 4));
+    const std::size_t part =
+        span <= simd::kShortWindow
+            ? kPart<Label>
+            : static_cast<std::size_t>(std::max<std::uint64_t>(kPart<Label>, std::min<std::uint64_t>(n, span) * 4));
     detail::WindowScratch<Label> scratch;
     std::size_t given = 0;
     std::size_t left = 0;
@@ -67,9 +68,20 @@ void min_dwell(std::span<const Label> labels, std::int64_t min_frames, std::span
     const simd::SmoothingKernels &kernels = simd::smoothing_kernels();
     detail::DwellQueue<Label> queue(static_cast<std::uint64_t>(min_frames));
     Label *to = smoothed.data();
-    const auto write = [&to](Label label, std::uint64_t length) { to = std::fill_n(to, length, label); };
+    const Label *read = smoothed.data(); // up to here what stood there is no longer needed, if it is `labels`
+    const auto write = [&to, &read](Label label, std::uint64_t length) {
+        constexpr std::size_t kAhead = 32 / sizeof(Label); // a short run with a few samples more, which come next
+        if (length <= kAhead && static_cast<std::size_t>(read - to) >= kAhead) {
+            std::fill_n(to, kAhead, label);
+            to += length;
+        } else {
+            to = std::fill_n(to, length, label);
+        }
+    };
     for (std::size_t t = 0; t < labels.size(); t += kPart<Label>) {
-        queue.push(kernels, labels.data() + t, std::min(kPart<Label>, labels.size() - t));
+        const std::size_t part = std::min(kPart<Label>, labels.size() - t);
+        queue.push(kernels, labels.data() + t, part);
+        read += part;
         queue.settle(false, write);
     }
     queue.finish(write);

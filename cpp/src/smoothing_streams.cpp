@@ -76,16 +76,14 @@ template <typename Label> std::uint64_t as_word(Label label) {
     return static_cast<std::uint64_t>(static_cast<std::int64_t>(label));
 }
 
-template <typename Label> std::uint64_t dtype_of() {
-    return (std::is_unsigned_v<Label> ? 256u : 0u) + sizeof(Label);
-}
+template <typename Label> std::uint64_t dtype_of() { return (std::is_unsigned_v<Label> ? 256u : 0u) + sizeof(Label); }
 
 } // namespace
 
-// ---- windows ---------------------------------------------------------------------------------------------------------
+// ---- windows
+// ---------------------------------------------------------------------------------------------------------
 
-template <typename Label>
-WindowStream<Label>::WindowStream(WindowStatistic statistic, std::int64_t width)
+template <typename Label> WindowStream<Label>::WindowStream(WindowStatistic statistic, std::int64_t width)
     : statistic_(statistic), width_(static_cast<std::uint64_t>(width)) {
     detail::check_width(width);
 }
@@ -113,8 +111,7 @@ template <typename Label> void WindowStream<Label>::filter(std::size_t last, std
     given_ += last - first;
 }
 
-template <typename Label>
-void WindowStream<Label>::push(std::span<const Label> labels, std::vector<Label> &final) {
+template <typename Label> void WindowStream<Label>::push(std::span<const Label> labels, std::vector<Label> &final) {
     if (pushed_ == 0) {
         transitions_pushed_ = 0;
         transitions_given_ = 0;
@@ -182,7 +179,8 @@ WindowStream<Label> WindowStream<Label>::restore(WindowStatistic statistic, std:
     return stream;
 }
 
-// ---- dwell -----------------------------------------------------------------------------------------------------------
+// ---- dwell
+// -----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -272,7 +270,8 @@ CONV2D_FOR(std::int32_t)
 CONV2D_FOR(std::int64_t)
 #undef CONV2D_FOR
 
-// ---- hysteresis ------------------------------------------------------------------------------------------------------
+// ---- hysteresis
+// ------------------------------------------------------------------------------------------------------
 
 HysteresisStream::HysteresisStream(double enter, double exit) : enter_(enter), exit_(exit) {
     detail::check_thresholds(enter, exit);

@@ -23,8 +23,8 @@ void check_width(std::int64_t width);
 
 // The statistic of the windows around samples first .. last-1, to[0] being that of `first`. The ends of `labels` are
 // continued by their own label. `to` must not overlap with `labels`.
-template <typename Label>
-void filter_windows(const simd::SmoothingKernels &kernels, WindowStatistic statistic, std::span<const Label> labels,
-                    std::size_t first, std::size_t last, std::uint64_t width, Label *to, WindowScratch<Label> &scratch);
+template <typename Label> void filter_windows(const simd::SmoothingKernels &kernels, WindowStatistic statistic,
+                                              std::span<const Label> labels, std::size_t first, std::size_t last,
+                                              std::uint64_t width, Label *to, WindowScratch<Label> &scratch);
 
 } // namespace conv2d::detail
