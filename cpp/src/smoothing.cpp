@@ -70,9 +70,12 @@ void min_dwell(std::span<const Label> labels, std::int64_t min_frames, std::span
     Label *to = smoothed.data();
     const Label *read = smoothed.data(); // up to here what stood there is no longer needed, if it is `labels`
     const auto write = [&to, &read](Label label, std::uint64_t length) {
-        constexpr std::size_t kAhead = 32 / sizeof(Label); // a short run with a few samples more, which come next
-        if (length <= kAhead && static_cast<std::size_t>(read - to) >= kAhead) {
-            std::fill_n(to, kAhead, label);
+        constexpr std::size_t kChunk = 64 / sizeof(Label);
+        if (length <= 8 * kChunk && static_cast<std::size_t>(read - to) >= length + kChunk) {
+            // Whole chunks, a few samples too many: what comes next overwrites them.
+            for (std::size_t i = 0; i < length; i += kChunk) {
+                std::fill_n(to + i, kChunk, label);
+            }
             to += length;
         } else {
             to = std::fill_n(to, length, label);
