@@ -17,41 +17,32 @@ namespace {
     a = low;
 }
 
+template <std::size_t I, std::size_t J, std::size_t... More> [[gnu::always_inline]] inline void order_all(U8 *v) {
+    order(v[I], v[J]);
+    if constexpr (sizeof...(More) > 0) {
+        order_all<More...>(v);
+    }
+}
+
 // Sorts v[0 .. N-1] by the shortest known networks (Knuth, The Art of Computer Programming 3, 5.3.4).
 template <std::size_t N> [[gnu::always_inline]] inline void sort(U8 *v) {
     static_assert(N <= 8);
-#define CONV2D_ORDER(i, j) order(v[i], v[j]);
     if constexpr (N == 2) {
-        CONV2D_ORDER(0, 1)
+        order_all<0, 1>(v);
     } else if constexpr (N == 3) {
-        CONV2D_ORDER(0, 2) CONV2D_ORDER(0, 1) CONV2D_ORDER(1, 2)
+        order_all<0, 2, 0, 1, 1, 2>(v);
     } else if constexpr (N == 4) {
-        CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 3) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 3) CONV2D_ORDER(1, 2)
+        order_all<0, 2, 1, 3, 0, 1, 2, 3, 1, 2>(v);
     } else if constexpr (N == 5) {
-        CONV2D_ORDER(0, 3)
-        CONV2D_ORDER(1, 4)
-        CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 3) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 4) CONV2D_ORDER(1, 2)
-            CONV2D_ORDER(3, 4) CONV2D_ORDER(2, 3)
+        order_all<0, 3, 1, 4, 0, 2, 1, 3, 0, 1, 2, 4, 1, 2, 3, 4, 2, 3>(v);
     } else if constexpr (N == 6) {
-        CONV2D_ORDER(0, 5)
-        CONV2D_ORDER(1, 3)
-        CONV2D_ORDER(2, 4) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4) CONV2D_ORDER(0, 3) CONV2D_ORDER(2, 5)
-            CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4)
+        order_all<0, 5, 1, 3, 2, 4, 1, 2, 3, 4, 0, 3, 2, 5, 0, 1, 2, 3, 4, 5, 1, 2, 3, 4>(v);
     } else if constexpr (N == 7) {
-        CONV2D_ORDER(0, 6)
-        CONV2D_ORDER(2, 3)
-        CONV2D_ORDER(4, 5) CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 4) CONV2D_ORDER(3, 6) CONV2D_ORDER(0, 1)
-            CONV2D_ORDER(2, 5) CONV2D_ORDER(3, 4) CONV2D_ORDER(1, 2) CONV2D_ORDER(4, 6) CONV2D_ORDER(2, 3)
-                CONV2D_ORDER(4, 5) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4) CONV2D_ORDER(5, 6)
+        order_all<0, 6, 2, 3, 4, 5, 0, 2, 1, 4, 3, 6, 0, 1, 2, 5, 3, 4, 1, 2, 4, 6, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6>(v);
     } else if constexpr (N == 8) {
-        CONV2D_ORDER(0, 2)
-        CONV2D_ORDER(1, 3)
-        CONV2D_ORDER(4, 6) CONV2D_ORDER(5, 7) CONV2D_ORDER(0, 4) CONV2D_ORDER(1, 5) CONV2D_ORDER(2, 6)
-            CONV2D_ORDER(3, 7) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5) CONV2D_ORDER(6, 7)
-                CONV2D_ORDER(2, 4) CONV2D_ORDER(3, 5) CONV2D_ORDER(1, 4) CONV2D_ORDER(3, 6) CONV2D_ORDER(1, 2)
-                    CONV2D_ORDER(3, 4) CONV2D_ORDER(5, 6)
+        order_all<0, 2, 1, 3, 4, 6, 5, 7, 0, 4, 1, 5, 2, 6, 3, 7, 0, 1, 2, 3, 4, 5, 6, 7, 2, 4, 3, 5, 1, 4, 3, 6, 1, 2,
+                  3, 4, 5, 6>(v);
     }
-#undef CONV2D_ORDER
 }
 
 struct MedianOf {
