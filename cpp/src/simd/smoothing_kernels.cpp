@@ -98,8 +98,9 @@ struct ModeOf {
     }
 };
 
-template <typename Statistic, std::size_t W>
-void window(const std::uint8_t *from, std::size_t n, std::uint8_t *to) noexcept {
+// Sanitizers would watch every step of the unrolled windows, which takes minutes to compile.
+template <typename Statistic, std::size_t W> [[gnu::no_sanitize("address", "undefined", "thread")]] void
+window(const std::uint8_t *from, std::size_t n, std::uint8_t *to) noexcept {
     const std::uint8_t *first = from - W / 2;
     if (n < U8::lanes) {
         std::uint8_t padded[U8::lanes + W] = {};
