@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from conv2d.errors import UsageError
 from conv2d.temporal.emissions import StoredEmissions, draw
-from conv2d.temporal.protocol import FloatArray, IntArray, require_positive
+from conv2d.temporal.protocol import BoolArray, FloatArray, IntArray, require_positive
 
 MOST_SYMBOLS = 2**24
 PROJECTED = 24
@@ -92,6 +92,10 @@ class CategoricalEmissions(StoredEmissions):
         for column, size in zip(codes.T, sizes, strict=True):
             counts = np.bincount(column[column >= 0], minlength=size) + 0.5
             self.base_.append(counts / counts.sum())
+
+    def without(self, X: npt.ArrayLike, has_data: BoolArray) -> IntArray:
+        """X with -1 in frames without data."""
+        return np.asarray(np.where(has_data[:, None], _codes(X), -1))
 
     def features(self, X: npt.ArrayLike, rng: np.random.Generator) -> FloatArray:
         """Symbols as random vectors, rare ones longer: averages keep the chi-square distance of histograms."""

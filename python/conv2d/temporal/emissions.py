@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from conv2d.errors import UsageError
-from conv2d.temporal.protocol import FloatArray, IntArray, require_positive
+from conv2d.temporal.protocol import BoolArray, FloatArray, IntArray, require_positive
 
 EmissionName = Literal["gaussian", "categorical", "scores"]
 
@@ -61,6 +61,10 @@ class StoredEmissions(ABC):
     @abstractmethod
     def update(self, X: Any, posteriors: FloatArray) -> None:
         """Set the parameters that are likeliest when frames belong to states in shares ``posteriors`` (T, K)."""
+
+    @abstractmethod
+    def without(self, X: Any, has_data: BoolArray) -> Any:
+        """X in which frames say nothing where ``has_data`` (T,) is False."""
 
     def log_prior(self) -> float:
         """Log density of the parameters under their prior, up to a constant; 0 without one."""
@@ -117,6 +121,10 @@ class ScoreEmissions(StoredEmissions):
 
     def update(self, X: npt.ArrayLike, posteriors: FloatArray) -> None:
         """Nothing to learn."""
+
+    def without(self, X: npt.ArrayLike, has_data: BoolArray) -> FloatArray:
+        """X with NaN in frames without data."""
+        return np.asarray(np.where(has_data[:, None], np.asarray(X, dtype=np.float64), np.nan))
 
 
 def require_rows(X: npt.ArrayLike) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from conv2d.errors import UsageError
 from conv2d.temporal.emissions import StoredEmissions, require_rows
-from conv2d.temporal.protocol import FloatArray, IntArray, require_positive
+from conv2d.temporal.protocol import BoolArray, FloatArray, IntArray, require_positive
 
 CovarianceType = Literal["diag", "full", "spherical", "tied"]
 SMALLEST_COUNT = 1e-8
@@ -114,6 +114,12 @@ class GaussianEmissions(StoredEmissions):
             raise UsageError(
                 f"E-TEMPORAL-020: the emissions have means {self.means_.shape}, expected ({n_states}, {rows.shape[1]})"
             )
+
+    def without(self, X: npt.ArrayLike, has_data: BoolArray) -> FloatArray:
+        """X with NaN in frames without data."""
+        rows = np.asarray(X, dtype=np.float64)
+        rows = rows[:, None] if rows.ndim == 1 else rows
+        return np.asarray(np.where(has_data[:, None], rows, np.nan))
 
     def features(self, X: npt.ArrayLike, rng: np.random.Generator) -> FloatArray:
         """The features, each over its spread."""

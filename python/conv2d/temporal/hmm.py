@@ -4,13 +4,15 @@ Source: Rabiner, "A tutorial on hidden Markov models", 1989.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from conv2d.errors import UsageError
 from conv2d.temporal.durations import FittedLaw
 from conv2d.temporal.em import Dynamics
+from conv2d.temporal.emissions import EmissionModel
 from conv2d.temporal.learning import Options, make_options
 from conv2d.temporal.observed import ObservedModel
 from conv2d.temporal.statistics import OPEN, SegmentStatistics
@@ -47,6 +49,30 @@ class HMM(ObservedModel):
             leave[state] = (ended.sum() + 0.5) / (risk + 1)
         self.log_durations_ = np.zeros((self.n_states, 1))
         self.log_transitions_ = self._log_transitions(seen, 1 - np.clip(leave, 1e-6, 0.5))
+
+    @classmethod
+    def of(
+        cls,
+        startprob: npt.ArrayLike,
+        transmat: npt.ArrayLike,
+        emissions: EmissionModel,
+        *,
+        frame_s: float,
+        **params: Any,
+    ) -> Self:
+        """A model of known parameters: to sample from, to decode with, or to go on from by ``fit(warm_start=True)``.
+
+        Args:
+            startprob: (K,) probabilities of the first state.
+            transmat: (K, K) probabilities of the next frame's state, staying on the diagonal.
+            emissions: an emission model that can score, such as ``GaussianEmissions.of(means, covars)``.
+            frame_s: seconds between frames.
+            params: other parameters of the class.
+        """
+        k = len(np.asarray(startprob))
+        model = cls(k, frame_s, emission_model=emissions, **params)
+        laws = [FittedLaw(np.zeros(1), 0.0, {"mean": 1.0})] * k
+        return model._set_known(startprob, transmat, laws, emissions)
 
     def _options(self, longest: int) -> Options:
         if self.transitions == "uniform":

@@ -3,15 +3,19 @@
 Source: Yu, "Hidden semi-Markov models", Artificial Intelligence 2010.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from conv2d.errors import UsageError
 from conv2d.temporal.durations import FittedLaw, fit_durations
 from conv2d.temporal.em import Dynamics
+from conv2d.temporal.emissions import EmissionModel
 from conv2d.temporal.laws import LAWS, Law
+from conv2d.temporal.learned_laws import categorical_law, law_of
 from conv2d.temporal.learning import DurationPrior, Options, check_prior, make_options
 from conv2d.temporal.observed import ObservedModel
 from conv2d.temporal.protocol import FloatArray, require_positive
@@ -131,6 +135,68 @@ class HSMM(ObservedModel):
             raise UsageError(
                 "E-TEMPORAL-005: got duration_prior_s without emission_model, expected both: see shrinkage"
             )
+
+    @classmethod
+    def of(
+        cls,
+        startprob: npt.ArrayLike,
+        transmat: npt.ArrayLike,
+        duration_laws: Sequence[Mapping[str, float]] | FloatArray,
+        emissions: EmissionModel,
+        *,
+        frame_s: float,
+        max_duration_s: float | None = None,
+        **params: Any,
+    ) -> Self:
+        """A model of known parameters: to sample from, to decode with, or to go on from by ``fit(warm_start=True)``.
+
+        Args:
+            startprob: (K,) probabilities of the first state.
+            transmat: (K, K) probabilities of the state after a segment of each.
+            duration_laws: K mappings of parameters in frames, as in ``duration_laws_`` (``mean``; ``size`` for the
+                negative binomial, ``sd`` for the Gaussian), or an array (K, D) of probabilities: categorical durations.
+            emissions: an emission model that can score, such as ``GaussianEmissions.of(means, covars)``.
+            frame_s: seconds between frames.
+            max_duration_s: longest segment of the laws; None only where ``duration_laws`` are probabilities.
+            params: other parameters of the class.
+
+        Raises:
+            UsageError: shapes that do not fit, or parameters that are missing (E-TEMPORAL-020).
+
+        Example:
+            >>> from conv2d.temporal.gaussian_emissions import GaussianEmissions
+            >>> two = GaussianEmissions.of([[0.0], [3.0]], [[1.0], [1.0]])
+            >>> laws = [{"mean": 20, "size": 9}, {"mean": 10, "size": 9}]
+            >>> model = HSMM.of([0.5, 0.5], [[0, 1], [1, 0]], laws, two, frame_s=0.1, max_duration_s=5.0)
+            >>> X, states, segments = model.sample(1000, random_state=0)
+            >>> X.shape, states.shape, bool(model.score(X) > model.score(X[::-1] + 1.0))
+            ((1000, 1), (1000,), True)
+        """
+        k = len(np.asarray(startprob))
+        if isinstance(duration_laws, np.ndarray):
+            params["durations"], max_duration_s = "categorical", duration_laws.shape[-1] * frame_s
+        model = cls(k, frame_s, emission_model=emissions, max_duration_s=max_duration_s, **params)
+        if isinstance(duration_laws, np.ndarray):
+            pmf = duration_laws.astype(np.float64)
+            if pmf.ndim != 2 or len(pmf) != k or not (pmf >= 0).all() or not np.allclose(pmf.sum(axis=1), 1):
+                raise UsageError(
+                    f"E-TEMPORAL-020: duration_laws of shape {pmf.shape} hold no probabilities, expected ({k}, D) with "
+                    "rows that sum to 1"
+                )
+            return model._set_known(startprob, transmat, [categorical_law(row) for row in pmf], emissions)
+        if max_duration_s is None or model.law == "categorical" or len(duration_laws) != k:
+            raise UsageError(
+                f"E-TEMPORAL-020: got {len(duration_laws)} duration_laws with durations={model.law!r} and "
+                f"max_duration_s={max_duration_s}, expected {k} of a law that has parameters, and seconds"
+            )
+        try:
+            frames = max(1, round(max_duration_s / frame_s))
+            laws = [law_of(model.law, dict(law), frames) for law in duration_laws]
+        except KeyError as problem:
+            raise UsageError(
+                f"E-TEMPORAL-020: a law of duration_laws lacks {problem}, expected the parameters of a {model.law} law"
+            ) from problem
+        return model._set_known(startprob, transmat, laws, emissions)
 
     @property
     def law(self) -> Law:

@@ -41,7 +41,7 @@ class ExpectedLengths:
 
     def log_likelihood(self, log_pmf: FloatArray) -> FloatArray:
         """Expected log score of the segments under each of the laws (M, D), as the core scores them; (M,). O(M D)."""
-        scores = log_pmf @ self.complete
+        scores = _weighed(log_pmf, self.complete)
         under_way = float(self.left.sum() + self.both.sum())
         if under_way == 0 and not self.right.any():
             return np.asarray(scores)
@@ -51,10 +51,11 @@ class ExpectedLengths:
             tail = np.logaddexp.accumulate(survivor[:, ::-1], axis=1)[:, ::-1]
             # The sum of all survivors is the mean length.
             scores = scores + _weighed(tail, self.both) - under_way * tail[:, 0]
-        return np.asarray(scores)
+        return scores
 
 
 def _weighed(scores: FloatArray, weights: FloatArray) -> FloatArray:
+    """Weighted sums (M,) in which a weight of zero takes nothing even of -inf."""
     counted = weights > 0
     return np.asarray(scores[:, counted] @ weights[counted])
 
@@ -261,6 +262,12 @@ def _derivatives(around: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:
 
 
 # Categorical law: expectation-maximisation over the whole lengths of cut segments, each step in closed form
+
+
+def categorical_law(pmf: FloatArray) -> FittedLaw:
+    """The law of these probabilities (D,)."""
+    with np.errstate(divide="ignore"):
+        return _categorical(np.log(pmf))
 
 
 def _categorical(log_pmf: FloatArray) -> FittedLaw:

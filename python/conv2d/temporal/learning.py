@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy as np
@@ -227,15 +227,18 @@ def learn(
         n_jobs: threads.
         start: dynamics to go on from instead, with the emissions as they are.
     """
-    prepare = getattr(emissions, "prepare", None)
-    if prepare is not None:
-        prepare(recordings.X, options.n_states)
+    if recordings.has_data is not None and isinstance(emissions, StoredEmissions):
+        # What is masked must not even count in the spread of the features.
+        recordings = replace(recordings, X=emissions.without(recordings.X, recordings.has_data))
 
     def learner(model: EmissionModel, dynamics: Dynamics) -> Learner:
         return Learner(recordings, options.prior, model, dynamics, ConvergenceMonitor(tol, n_iter), n_jobs)
 
     if start is not None:
         return learner(emissions, start).run(n_iter)
+    prepare = getattr(emissions, "prepare", None)
+    if prepare is not None:
+        prepare(recordings.X, options.n_states)
     typical = _typical_length(options, recordings.lengths)
     features = getattr(emissions, "features", None)
     if features is None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from conv2d.errors import UsageError
+from conv2d.temporal.durations import FittedLaw
 from conv2d.temporal.em import ConvergenceMonitor, Dynamics, Learner, Recordings
 from conv2d.temporal.emissions import EmissionModel, EmissionName, StoredEmissions
 from conv2d.temporal.learning import (
@@ -175,6 +176,28 @@ class ObservedModel(SegmentModel):
         self.class_log_prior_ = np.log(np.maximum(shares, 1e-12))
         self.emissions_ = learner.emissions
         self.monitor_ = learner.monitor
+
+    def _set_known(
+        self, startprob: npt.ArrayLike, transmat: npt.ArrayLike, laws: list[FittedLaw], emissions: EmissionModel
+    ) -> Self:
+        """Take parameters that are known in place of learned ones."""
+        k = self.n_states
+        arrays = {"startprob": np.array(startprob, dtype=np.float64), "transmat": np.array(transmat, dtype=np.float64)}
+        for name, array in arrays.items():
+            shape = (k,) if name == "startprob" else (k, k)
+            if array.shape != shape or not bool((array >= 0).all()) or not np.allclose(array.sum(axis=-1), 1):
+                raise UsageError(
+                    f"E-TEMPORAL-020: {name} of shape {array.shape} holds no probabilities, expected {shape} with rows "
+                    "that sum to 1"
+                )
+        with np.errstate(divide="ignore"):
+            self._set_dynamics(Dynamics(np.log(arrays["startprob"]), np.log(arrays["transmat"]), laws))
+        self.log_final_ = np.zeros(k)
+        self.class_log_prior_ = np.full(k, -np.log(k))
+        self.emissions_ = emissions_of(emissions)
+        self.monitor_ = ConvergenceMonitor(self.tol, self.n_iter)
+        self.subjects_ = ()
+        return self
 
     @abstractmethod
     def _options(self, longest: int) -> Options:

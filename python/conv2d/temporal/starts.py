@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from conv2d.temporal.protocol import FloatArray, IntArray
+from conv2d.temporal.protocol import BoolArray, FloatArray, IntArray
 
 LLOYD_STEPS = 50
 SHARPNESS = 0.9
@@ -38,7 +38,7 @@ def start_posteriors(
     owner = np.concatenate([np.arange(n) // block for n in lengths]) if len(features) else np.empty(0, np.int64)
     starts = np.cumsum([0, *[-(-n // block) for n in lengths]])[:-1]
     owner = owner + np.repeat(starts, lengths)
-    has_data = ~np.isnan(features).any(axis=1)
+    has_data: BoolArray = np.asarray(~np.isnan(features).any(axis=1))
     if has_data.any():
         spread = features[has_data].std(axis=0)
         scaled = np.where(has_data[:, None], features, 0.0) / np.where(spread > 0, spread, 1.0)
@@ -46,10 +46,8 @@ def start_posteriors(
         counts = np.bincount(owner, weights=has_data, minlength=n_blocks)
         sums = np.stack([np.bincount(owner, weights=column, minlength=n_blocks) for column in scaled.T], axis=1)
         blocks = sums / np.maximum(counts, 1)[:, None]
-        sure = np.where(has_data, labels, -1)
-        anchors = {
-            state: scaled[sure == state].mean(axis=0) for state in range(n_states) if bool((sure == state).any())
-        }
+        sure: IntArray = np.where(has_data, labels, -1)
+        anchors = {int(state): scaled[sure == state].mean(axis=0) for state in np.unique(sure[sure >= 0])}
         centres = _cluster(blocks[counts > 0], anchors, n_states, rng)
         nearest = _distances(blocks, centres).argmin(axis=1)
         shares[np.arange(len(features)), nearest[owner]] += SHARPNESS
