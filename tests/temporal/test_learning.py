@@ -146,8 +146,8 @@ def test_an_update_that_is_no_maximum_is_taken_back_and_told():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_simulated_model_is_recovered(law, seed):
     world = gaussian_world(law)
-    X, states, _ = world.sample(12_000, random_state=seed)
-    lengths = [3000] * 4
+    X, states, _ = world.sample(8000, random_state=seed)
+    lengths = [2000] * 4
     model = HSMM(
         3, 0.1, emission_model="gaussian", durations=law, max_duration_s=9.0, self_transition=0.0, random_state=seed
     ).fit(X, lengths)
@@ -155,11 +155,14 @@ def test_a_simulated_model_is_recovered(law, seed):
     np.testing.assert_allclose(model.means_[order], world.means_, atol=0.1)
     np.testing.assert_allclose(model.covars_[order], world.covars_, atol=0.1)
     np.testing.assert_allclose(model.transmat_[np.ix_(order, order)], ORDER, atol=0.1)
-    np.testing.assert_allclose(model.mean_durations_s_[order], world.mean_durations_s_, rtol=0.12)
+    # A few hundred segments: geometric lengths spread as much as their mean.
+    tolerance = 0.2 if law == "geometric" else 0.12
+    np.testing.assert_allclose(model.mean_durations_s_[order], world.mean_durations_s_, rtol=tolerance)
     if law in ("negative_binomial", "gaussian"):
         name = {"negative_binomial": "size", "gaussian": "sd"}[law]
         found = [model.duration_laws_[state][name] for state in order]
-        np.testing.assert_allclose(found, [law[name] for law in world.duration_laws_], rtol=0.45)
+        ratios = np.array(found) / [law[name] for law in world.duration_laws_]
+        assert (np.abs(np.log(ratios)) < np.log(1.7)).all()
     relabelled = np.argsort(order)[model.predict(X, lengths)]
     assert (relabelled == states).mean() > 0.97
     # At least as likely as the truth, which is one of the models that it chose from.
@@ -341,7 +344,7 @@ def test_frames_without_data_are_neither_learned_nor_scored():
     gone = np.zeros(len(X), bool)
     gone[100:160] = gone[2000:2005] = True
     wild = X.copy()
-    wild[gone] = 1e6
+    wild[gone] = np.inf
     holes = X.copy()
     holes[gone] = np.nan
     options = {"emission_model": "gaussian", "max_duration_s": 9.0, "n_init": 2}
@@ -351,12 +354,13 @@ def test_frames_without_data_are_neither_learned_nor_scored():
     order = matched(by_nan.means_, world.means_)
     assert (np.argsort(order)[by_nan.predict(holes)] == states)[~gone].mean() > 0.97
     assert by_nan.score(wild, has_data=~gone) == pytest.approx(by_nan.score(holes))
-    # A mask does the same, once the spread over all frames (which the floor is a share of) is put aside.
-    warm = pickle.loads(pickle.dumps(by_nan))
-    warm.n_iter = 1
-    before = by_nan.means_.copy()
-    warm.fit(wild, has_data=~gone, warm_start=True)
-    np.testing.assert_allclose(warm.means_, before, atol=0.01)
+    by_mask = HSMM(3, 0.1, **options).fit(wild, has_data=~gone)
+    assert by_mask.monitor_.history == by_nan.monitor_.history
+    codes = (states * 2).astype(int)
+    codes[gone] = 10**9
+    masked = HSMM(3, 0.1, emission_model="categorical", max_duration_s=9.0, n_init=2).fit(codes, has_data=~gone)
+    assert masked.emissionprob_.shape == (3, 5)
+    assert (masked.emissions(codes, ~gone)[gone] == 0).all()
 
 
 def test_a_strong_prior_in_seconds_decides_and_a_weak_one_gives_way():

@@ -24,6 +24,7 @@ from conv2d.temporal.learning import (
     learn,
     require_count,
     stored_emissions,
+    with_data,
 )
 from conv2d.temporal.model import SegmentModel
 from conv2d.temporal.protocol import (
@@ -225,10 +226,10 @@ class ObservedModel(SegmentModel):
             return super().emissions(log_proba, has_data)
         self._check_fitted("emissions")
         n_frames = count_frames(log_proba)
+        mask = check_has_data(has_data, n_frames)
+        X = with_data(self.emissions_, log_proba, mask)
         unknown = np.full(n_frames, -1, dtype=np.int64)
-        return Recordings(log_proba, (n_frames,), unknown, check_has_data(has_data, n_frames)).scores(
-            self.emissions_, self.n_states
-        )
+        return Recordings(X, (n_frames,), unknown, mask).scores(self.emissions_, self.n_states)
 
     def predict(
         self,
