@@ -69,7 +69,9 @@ def main():
     learn.X, test.X = (learn.X - mean) / sd, (test.X - mean) / sd
     n_classes = len(recordings[0].classes)
     majority = int(np.bincount(learn.y[learn.y >= 0]).argmax())
-    print(f"{len(learn.X)} windows of {len(learned_from)} people, judged on {len(test.X)} of {len(people) - len(learned_from)}")
+    print(
+        f"{len(learn.X)} windows of {len(learned_from)} people, judged on {len(test.X)} of {len(people) - len(learned_from)}"
+    )
     print("| model | accuracy | segment F1 | edit | changes | s |\n|---|---|---|---|---|---|")
     judge("commonest label", 0.0, test, np.full(len(test.X), majority))
 
@@ -102,7 +104,9 @@ def main():
         ("HSMM, and all the others without labels", learn.X, learn.lengths, few),
     ]:  # fmt: skip
         start = time.perf_counter()
-        model = HSMM(n_classes, HOP_S, emission_model=GaussianEmissions(prior_frames=10), max_duration_s=given.max_duration)
+        model = HSMM(
+            n_classes, HOP_S, emission_model=GaussianEmissions(prior_frames=10), max_duration_s=given.max_duration
+        )
         model.fit(X, lengths, labels)
         judge(name, time.perf_counter() - start, test, model.predict(test.X, test.lengths))
     if given.picture is not None:
