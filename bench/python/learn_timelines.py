@@ -56,6 +56,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
     parser.add_argument("--states", type=int, default=8)
+    # Neighbouring windows share three quarters of their samples and err together.
+    parser.add_argument("--weight", type=float, default=0.1)
     parser.add_argument("--max-duration", type=float, default=40.0)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
@@ -70,7 +72,8 @@ def main():
     n_classes = len(recordings[0].classes)
     majority = int(np.bincount(learn.y[learn.y >= 0]).argmax())
     print(
-        f"{len(learn.X)} windows of {len(learned_from)} people, judged on {len(test.X)} of {len(people) - len(learned_from)}"
+        f"{len(learn.X)} windows of {len(learned_from)} people, judged on {len(test.X)} of "
+        f"{len(people) - len(learned_from)}"
     )
     print("| model | accuracy | segment F1 | edit | changes | s |\n|---|---|---|---|---|---|")
     judge("commonest label", 0.0, test, np.full(len(test.X), majority))
@@ -83,11 +86,11 @@ def main():
     start = time.perf_counter()
     groups = KMeans(given.states, n_init=6, random_state=0).fit(learn.X)
     judge("k-means", time.perf_counter() - start, test, named(groups.labels_, groups.predict(test.X)))
-    models = {}
+    models, emissions = {}, GaussianEmissions(prior_frames=10, weight=given.weight)
     for kind in (HMM, HSMM):
         options = {"max_duration_s": given.max_duration} if kind is HSMM else {}
         start = time.perf_counter()
-        model = kind(given.states, HOP_S, emission_model=GaussianEmissions(prior_frames=10), n_init=6, **options)
+        model = kind(given.states, HOP_S, emission_model=emissions, n_init=6, **options)
         model.fit(learn.X, learn.lengths)
         seconds = time.perf_counter() - start
         judge(f"{kind.__name__} without labels", seconds, test,
@@ -104,9 +107,7 @@ def main():
         ("HSMM, and all the others without labels", learn.X, learn.lengths, few),
     ]:  # fmt: skip
         start = time.perf_counter()
-        model = HSMM(
-            n_classes, HOP_S, emission_model=GaussianEmissions(prior_frames=10), max_duration_s=given.max_duration
-        )
+        model = HSMM(n_classes, HOP_S, emission_model=emissions, max_duration_s=given.max_duration)
         model.fit(X, lengths, labels)
         judge(name, time.perf_counter() - start, test, model.predict(test.X, test.lengths))
     if given.picture is not None:

@@ -731,6 +731,33 @@ def test_other_misuse_is_told():
         HSMM(2, 1.0, emission_model=Crooked([1.0, 2.0])).fit(np.zeros(10))
 
 
+def test_learning_goes_on_from_other_recordings_with_the_same_longest_duration():
+    X, _, _ = gaussian_world().sample(700, random_state=0)
+    model = HSMM(3, 0.1, emission_model="gaussian", n_iter=3).fit(X[:300])
+    assert model.log_durations_.shape == (3, 300)
+    model.fit(X[300:], warm_start=True)
+    assert model.log_durations_.shape == (3, 300)
+    uniform = HSMM(3, 0.1, emission_model="gaussian", self_transition=0.0, n_iter=2).fit(X).with_uniform_transitions()
+    np.testing.assert_allclose(uniform.transmat_, (1 - np.eye(3)) / 2)
+
+
+def test_a_state_that_nothing_may_follow_is_told():
+    emissions = GaussianEmissions.of([[0.0], [1.0]], np.ones((2, 1)))
+    model = HSMM.of([0.5, 0.5], 1 - np.eye(2), np.array([[1.0], [1.0]]), emissions, frame_s=1.0)
+    model.log_transitions_ = np.array([[-np.inf, -np.inf], [0.0, -np.inf]])
+    with pytest.raises(UsageError, match="E-TEMPORAL-025: the sample came to a state that nothing may follow"):
+        model.sample(10, random_state=0)
+
+
+@pytest.mark.parametrize("kind", [HSMM, HMM])
+def test_observations_without_an_emission_model_are_told(kind):
+    for arguments in ([ROWS], [ROWS, [5, 5]]):
+        with pytest.raises(UsageError, match=r"E-TEMPORAL-026: .* expected an emission_model to learn them by"):
+            kind(2, 0.1).fit(*arguments)
+    with pytest.raises(UsageError, match="E-TEMPORAL-026"):
+        kind(2, 0.1).fit(np.arange(10), lengths=[10])
+
+
 def test_segments_of_the_decoded_timeline_are_the_runs_of_its_labels():
     world = gaussian_world()
     X, _, _ = world.sample(500, random_state=0)

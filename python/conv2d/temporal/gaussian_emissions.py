@@ -156,7 +156,7 @@ class GaussianEmissions(StoredEmissions):
         return out
 
     def _precision_roots(self) -> tuple[FloatArray, FloatArray]:
-        """What whitens each state's features, (K, F) or (K, F, F), and the constants of its density by feature (K, F)."""
+        """What whitens each state's features, (K, F) or (K, F, F), and the constants of its density (K, F)."""
         log_two_pi = np.log(2 * np.pi)
         if self.covariance_type in ("diag", "spherical"):
             variances = self._variances()
