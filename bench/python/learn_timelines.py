@@ -19,17 +19,16 @@ from conv2d.features.statistics import statistic_names, window_statistics
 from conv2d.metrics import score_segments
 from conv2d.temporal import HMM, HSMM, GaussianEmissions
 
-HOP_S, WINDOW_S = 0.5, 2.0
 KNOWN_PEOPLE = 2
 
 
 class Half:
     """Features and labels of some people's recordings, one after the other."""
 
-    def __init__(self, recordings):
-        self.lengths, self.labels, rows = [], [], []
+    def __init__(self, recordings, window_s, hop_s):
+        self.hop_s, self.lengths, self.labels, rows = hop_s, [], [], []
         for recording in recordings:
-            width, hop = round(WINDOW_S * recording.rate_hz), round(HOP_S * recording.rate_hz)
+            width, hop = round(window_s * recording.rate_hz), round(hop_s * recording.rate_hz)
             starts = window_starts(recording.time_s, recording.rate_hz, width, hop)
             windows = sliding(recording.samples, starts, width)
             names = statistic_names(recording.channels, recording.sensors)
@@ -46,7 +45,7 @@ class Half:
 
 def judge(name, seconds, half, predicted):
     seen = half.y >= 0
-    scores = score_segments(half.labels, np.split(predicted, half.cuts), 1 / HOP_S)
+    scores = score_segments(half.labels, np.split(predicted, half.cuts), 1 / half.hop_s)
     changes = sum(int((np.diff(part) != 0).sum()) for part in np.split(predicted, half.cuts))
     accuracy = (predicted == half.y)[seen].mean()
     print(f"| {name} | {accuracy:.3f} | {scores.f1_50:.3f} | {scores.edit:.3f} | {changes} | {seconds:.1f} |")
@@ -56,6 +55,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
     parser.add_argument("--states", type=int, default=8)
+    parser.add_argument("--window", type=float, default=2.0)
+    parser.add_argument("--covariance", default="diag")
     # Neighbouring windows share three quarters of their samples and err together.
     parser.add_argument("--weight", type=float, default=0.1)
     parser.add_argument("--max-duration", type=float, default=40.0)
@@ -65,8 +66,8 @@ def main():
     recordings = list(data.load_all())
     people = sorted({recording.subject for recording in recordings})
     learned_from = people[::2]
-    learn = Half([r for r in recordings if r.subject in learned_from])
-    test = Half([r for r in recordings if r.subject not in learned_from])
+    learn = Half([r for r in recordings if r.subject in learned_from], given.window, given.window / 4)
+    test = Half([r for r in recordings if r.subject not in learned_from], given.window, given.window / 4)
     mean, sd = learn.X.mean(axis=0), learn.X.std(axis=0)
     learn.X, test.X = (learn.X - mean) / sd, (test.X - mean) / sd
     n_classes = len(recordings[0].classes)
@@ -86,11 +87,11 @@ def main():
     start = time.perf_counter()
     groups = KMeans(given.states, n_init=6, random_state=0).fit(learn.X)
     judge("k-means", time.perf_counter() - start, test, named(groups.labels_, groups.predict(test.X)))
-    models, emissions = {}, GaussianEmissions(prior_frames=10, weight=given.weight)
+    models, emissions = {}, GaussianEmissions(given.covariance, prior_frames=10, weight=given.weight)
     for kind in (HMM, HSMM):
         options = {"max_duration_s": given.max_duration} if kind is HSMM else {}
         start = time.perf_counter()
-        model = kind(given.states, HOP_S, emission_model=emissions, n_init=6, **options)
+        model = kind(given.states, learn.hop_s, emission_model=emissions, n_init=6, **options)
         model.fit(learn.X, learn.lengths)
         seconds = time.perf_counter() - start
         judge(f"{kind.__name__} without labels", seconds, test,
@@ -107,7 +108,7 @@ def main():
         ("HSMM, and all the others without labels", learn.X, learn.lengths, few),
     ]:  # fmt: skip
         start = time.perf_counter()
-        model = HSMM(n_classes, HOP_S, emission_model=emissions, max_duration_s=given.max_duration)
+        model = HSMM(n_classes, learn.hop_s, emission_model=emissions, max_duration_s=given.max_duration)
         model.fit(X, lengths, labels)
         judge(name, time.perf_counter() - start, test, model.predict(test.X, test.lengths))
     if given.picture is not None:
@@ -115,7 +116,7 @@ def main():
 
 
 def picture(path, model, half, classes):
-    from conv2d.viz.style import class_colours, figure_style, new_figure
+    from conv2d.viz.style import class_colours, figure_style, new_figure, text_colour
 
     n = half.lengths[0]
     states = model.predict(half.X[:n])
@@ -130,7 +131,14 @@ def picture(path, model, half, classes):
             edges = np.flatnonzero(np.diff(labels)) + 1
             for a, b in zip([0, *edges], [*edges, n], strict=True):
                 if labels[a] >= 0:
-                    axes.axvspan(a * HOP_S, b * HOP_S, color=colours[labels[a]], lw=0)
+                    axes.axvspan(a * half.hop_s, b * half.hop_s, color=colours[labels[a]], lw=0)
+                    if (b - a) * half.hop_s >= 12:
+                        middle, colour = (a + b) / 2 * half.hop_s, text_colour(colours[labels[a]])
+                        name = names[labels[a]].lower().replace("_", "\n")
+                        turned = 0 if (b - a) * half.hop_s >= 18 else 90
+                        axes.text(
+                            middle, 0.5, name, color=colour, fontsize=6, ha="center", va="center", rotation=turned
+                        )
             axes.set_yticks([])
             axes.set_title(title, loc="left", fontsize=9)
         below.set_xlabel("seconds")
