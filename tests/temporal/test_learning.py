@@ -83,6 +83,8 @@ def test_the_penalised_likelihood_never_falls(data, seed, law):
     else:
         emissions = GaussianEmissions(kind, prior_frames=data.draw(st.sampled_from([0.0, 3.0])))
         X = rng.normal(size=(n, 2)) + 2 * states[:, None]
+        scale, offset = data.draw(st.sampled_from([(1.0, 0.0), (1e-9, 1.0), (1e-12, 1e6), (1e6, -1e6)]))
+        X = X * scale + offset
         if n > 1:
             X[1:][rng.random((n - 1, 2)) < 0.1] = np.nan
     model = HSMM(
@@ -602,6 +604,19 @@ def test_frames_that_are_all_alike_do_not_collapse():
     model = HSMM(3, 1.0, emission_model="gaussian", max_duration_s=5.0).fit(np.full((50, 2), 7.0))
     assert np.isfinite(model.score(np.full((50, 2), 7.0)))
     assert (model.covars_ > 0).all()
+
+
+def test_a_feature_that_changes_by_rounding_only_counts_as_constant():
+    X, states, _ = gaussian_world().sample(1500, random_state=0)
+    rounded = np.full((len(X), 1), 1e6) + np.random.default_rng(0).integers(-1, 2, (len(X), 1)) * 1e-10
+    options = {"emission_model": "gaussian", "max_duration_s": 9.0, "n_init": 2}
+    with_it, without = HSMM(3, 0.1, **options).fit(np.hstack([X, rounded])), HSMM(3, 0.1, **options).fit(X)
+    assert_never_falls(with_it)
+    truth = gaussian_world().means_
+    for model, columns in ((with_it, 2), (without, 2)):
+        order = matched(model.means_[:, :columns], truth)
+        assert model.predict(X if model is without else np.hstack([X, rounded])).shape == states.shape
+        np.testing.assert_allclose(model.means_[order][:, :columns], truth, atol=0.2)
 
 
 def test_scores_learn_durations_alone():

@@ -13,6 +13,8 @@ from conv2d.temporal.protocol import BoolArray, FloatArray, IntArray, require_po
 
 CovarianceType = Literal["diag", "full", "spherical", "tied"]
 PIECE = 4096
+SMALLEST_SPREAD = 1e-9
+"""Of a feature, as a share of its largest value; less is rounding."""
 SMALLEST_COUNT = 1e-8
 """Frames that a state needs for its parameters to say anything; with fewer it keeps those it has."""
 
@@ -109,9 +111,9 @@ class GaussianEmissions(StoredEmissions):
         if empty.any():
             column = int(empty.argmax())
             raise UsageError(f"E-TEMPORAL-021: column {column} of X has no value at all, expected some; leave it out")
-        spread = np.nanstd(rows, axis=0)
-        # A feature that never changes tells states apart by nothing; any scale of its own size will do.
-        self.scales_ = np.where(spread > 0, spread, np.maximum(np.abs(np.nanmean(rows, axis=0)), 1.0))
+        spread, size = np.nanstd(rows, axis=0), np.nanmax(np.abs(rows), axis=0)
+        # A feature that changes by rounding only tells states apart by nothing; any scale of its own size will do.
+        self.scales_ = np.where(spread > SMALLEST_SPREAD * size, spread, np.where(size > 0, size, 1.0))
         if hasattr(self, "means_") and self.means_.shape != (n_states, rows.shape[1]):
             raise UsageError(
                 f"E-TEMPORAL-020: the emissions have means {self.means_.shape}, expected ({n_states}, {rows.shape[1]})"
