@@ -50,7 +50,7 @@ class Parts {
     double *operator()(std::size_t doubles, double fill) {
         double *part = memory_ == nullptr ? nullptr : memory_ + used_;
         if (part != nullptr) {
-            std::fill_n(part, doubles, fill);
+            std::fill_n(part, round_up(doubles, 8), fill); // whole vectors may be read
         }
         used_ += round_up(doubles, 8);
         return part;
@@ -133,6 +133,7 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     const auto lay_out = [&](Parts parts) {
         transitions_ = parts((by_frame_ ? kViterbiBlock : 1) * states_ * padded, kNever);
         initial_ = parts(padded, kNever);
+        most_ = parts(padded, kNever);
         block_.sums = parts(padded, 0.0);
         block_.ended = parts(padded, kNever);
         emissions_ = parts(kViterbiBlock * padded, 0.0);
@@ -163,6 +164,9 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     lay_out(Parts(tables_.data()));
     done_.resize(capacity_ / kViterbiCoarse);
     block_.done = done_.data();
+    sources_.resize(states_ + 1); // the place after the last is written, too
+    block_.sources = sources_.data();
+    block_.most = by_frame_ ? nullptr : most_;
     block_.emissions = emissions_;
     block_.groups = groups_.data();
     block_.groups_count = groups_.size();
@@ -178,6 +182,7 @@ void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
     std::copy(model.log_initial.begin(), model.log_initial.end(), initial_);
     for (std::size_t from = 0; from < states_ && !by_frame_; ++from) {
         std::copy_n(model.log_transitions.row(from).data(), states_, transitions_ + from * block_.padded);
+        most_[from] = *std::max_element(model.log_transitions.row(from).begin(), model.log_transitions.row(from).end());
     }
     for (ViterbiGroup &group : groups_) {
         const std::size_t width = group.width;
