@@ -106,6 +106,8 @@ class ViterbiPass {
 
     void fill_tables(const HsmmModel &model, std::size_t distances);
     [[nodiscard]] std::uint64_t kind() const { return (by_frame_ ? 1u : 0u) + (plain_ ? 2u : 0u); }
+    [[nodiscard]] bool keeps_bytes() const;
+    [[nodiscard]] bool keeps_origins() const;
     void make_room();
     [[nodiscard]] Chunk new_chunk() const;
     void take_transitions(Matrix<const double> log_transitions, std::size_t r);
