@@ -74,4 +74,9 @@ struct BlockResult {
                                                                 const HsmmModel &model, Matrix<double> posteriors,
                                                                 bool with_counts);
 
+// hsmm_forward_backward for durations of one frame, a plain hidden Markov model; nothing when its weights are too far
+// apart for one exponent a frame, or all zero: then block_forward_backward must be taken.
+[[nodiscard]] std::optional<double> markov_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model,
+                                                            Matrix<double> posteriors);
+
 } // namespace conv2d::detail

@@ -1,6 +1,6 @@
 #include "posterior_kernels.hpp"
 
-#include "f64_math.hpp"
+#include "posterior_steps.hpp"
 
 namespace conv2d::simd::CONV2D_PATH {
 namespace {
@@ -16,7 +16,6 @@ constexpr double kRounding = 64.0;     // bits below which a term, and all like 
 constexpr double kTierBits = -600.5;   // weights of states that far apart take turns in changing state
 constexpr double kLowestScore = -0x1p30;
 
-inline F64 zero() { return broadcast(0.0); }
 inline F64 never() { return broadcast(kNoExponent); }
 
 // Bits to count to n and more.
@@ -49,24 +48,6 @@ inline void add_tile(F64 *sums, const double *sources, F64 factor, const double 
             window[0] = load(durations + (6 - q) * width);
         }
     }
-}
-
-constexpr double kLaneNumbers[] = {0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0};
-
-// Scores of the states from k on, `otherwise` for those that do not exist. `readable` is what lies behind `scores`.
-inline F64 scores_at(const double *scores, std::size_t k, std::size_t states, std::size_t readable, double otherwise) {
-    if (k + kLanes <= states) {
-        return load(scores + k);
-    }
-    const M64 there = greater(broadcast(static_cast<double>(states - k)), load(kLaneNumbers));
-    if (k + kLanes <= readable) {
-        return select(there, load(scores + k), broadcast(otherwise));
-    }
-    double rest[kLanes];
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        rest[lane] = k + lane < states ? scores[k + lane] : otherwise;
-    }
-    return load(rest);
 }
 
 bool emissions(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width,
@@ -280,21 +261,6 @@ void open_row(Pass &pass, std::size_t row, const double *mantissa, const double 
     for (std::size_t k = 0; k < pass.states; k += kLanes) {
         open_states(pass, row, k, load(mantissa + k), load(exponent + k), durations);
     }
-}
-
-// out[j] = sum over i of from[i] * rows[i][j], in four chains by i modulo 4.
-inline F64 changed(const double *from, const double *rows, std::size_t states, std::size_t width) {
-    F64 chains[4] = {zero(), zero(), zero(), zero()};
-    std::size_t i = 0;
-    for (; i + 4 <= states; i += 4) {
-        for (std::size_t n = 0; n < 4; ++n) {
-            chains[n] = fma(broadcast(from[i + n]), load(rows + (i + n) * width), chains[n]);
-        }
-    }
-    for (std::size_t n = 0; i + n < states; ++n) {
-        chains[n] = fma(broadcast(from[i + n]), load(rows + (i + n) * width), chains[n]);
-    }
-    return add(add(chains[0], chains[1]), add(chains[2], chains[3]));
 }
 
 // Takes the states whose weight is within the tier below the largest into `from`; their exponents become kNoExponent.
@@ -679,39 +645,10 @@ void count_changes(const double *ends, const double *follows, std::size_t states
     }
 }
 
-// The sum of a row in one order on every path: by state modulo 8, then these 8 as a tree.
-inline double row_sum(const double *row, std::size_t states) {
-    F64 sums[kRows / kLanes];
-    for (F64 &sum : sums) {
-        sum = zero();
-    }
-    for (std::size_t k = 0; k < states; k += kLanes) {
-        F64 &sum = sums[k / kLanes % (kRows / kLanes)];
-        sum = add(sum, load(row + k));
-    }
-    double s[kRows];
-    for (std::size_t i = 0; i < kRows / kLanes; ++i) {
-        store(s + i * kLanes, sums[i]);
-    }
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
 void finish(const double *shares, std::size_t frames, std::size_t states, std::size_t width, double *posteriors) {
     for (std::size_t t = 0; t < frames; ++t) {
         const double *row = shares + t * width;
-        const F64 scale = broadcast(1.0 / row_sum(row, states)); // one but for rounding
-        double *out = posteriors + t * states;
-        std::size_t k = 0;
-        for (; k + kLanes <= states; k += kLanes) {
-            store(out + k, mul(load(row + k), scale));
-        }
-        if (k < states) {
-            double rest[kLanes];
-            store(rest, mul(load(row + k), scale));
-            for (; k < states; ++k) {
-                out[k] = rest[k % kLanes];
-            }
-        }
+        store_row(posteriors + t * states, row, states, broadcast(1.0 / row_sum(row, states))); // one but for rounding
     }
 }
 
