@@ -46,6 +46,8 @@ class TransitionRows {
     // Of the change into frame `place`. Valid until the next call.
     [[nodiscard]] simd::LinearTransitions at(std::size_t place);
 
+    [[nodiscard]] bool for_all_frames() const { return !each_frame_; }
+
     // False when two scores of one matrix are too far apart; known of all matrices that were asked for.
     [[nodiscard]] bool within() const { return within_; }
 

@@ -12,7 +12,7 @@ constexpr double kNearTop = -40.5;     // tiles up to 2^-40 of the largest possi
 constexpr double kLowestTile = -700.0; // of the unit: smaller ones count as lost
 constexpr double kKeptBits = -300.5;   // of the largest in a block: smaller ones count as lost
 constexpr double kTrusted = 0x1p84;    // of 2^300: what is lost stays 64 bits and more below such a sum
-constexpr double kRounding = 64.0;     // bits below which a term, and all like it together, leave a sum as it is
+constexpr double kRounding = 54.0;     // bits below which a term, and all like it together, leave a sum as it is
 constexpr double kTierBits = -600.5;   // weights of states that far apart take turns in changing state
 constexpr double kLowestScore = -0x1p30;
 
@@ -159,7 +159,7 @@ void bulk(Pass &pass, std::size_t block, const DurationChunks &inner, const Dura
             for (std::size_t r = 1; r < kRows; ++r) {
                 least = min(least, sums[r]);
             }
-            // A term 2^-64 of the least sum, and all of its kind together, cannot change a sum by its rounding.
+            // All terms that are left out together are below 2^-54 of the least sum.
             F64 needed = add(split(least).exponent, broadcast(-kUnitBits - negligible));
             needed = max(needed, broadcast(kDead)); // relative to `top`
             for (std::size_t c = 1; c <= count; ++c) {
@@ -353,6 +353,93 @@ void change_row(Pass &pass, std::size_t block, std::size_t row, const LinearTran
     open_row(pass, row, mantissas, exponents, inner);
 }
 
+// The factors of a row that do not wait for the row before: into the change of states, and out of it. False when a
+// state is too far from the others for them.
+inline bool row_factors(const Pass &pass, std::size_t row, double exponent, const DurationChunks &inner, double *into,
+                        double *out, double &top) {
+    const F64 sign = broadcast(pass.sign);
+    F64 largest = never();
+    for (std::size_t k = 0; k < pass.states; k += kLanes) {
+        largest = max(largest, fma(sign, load(pass.exponent_rows + row * pass.width + k), load(pass.unit + k)));
+    }
+    top = largest_lane(largest);
+    bool near = top > kDead;
+    for (std::size_t k = 0; k < pass.states && near; k += kLanes) {
+        const F64 unit = load(pass.unit + k);
+        const F64 moved = fma(sign, load(pass.exponent_rows + row * pass.width + k), broadcast(-top));
+        const F64 in = add(unit, moved);
+        const F64 reach = load(inner.near_top + k);
+        const F64 behind = sub(sub(reach, moved), sub(unit, broadcast(exponent + kUnitBits)));
+        const M64 there = lanes_of(k, pass.states);
+        const M64 opens = greater(reach, broadcast(kDead));
+        const F64 low = select(there, min(in, select(opens, behind, zero())), zero());
+        const F64 high = select(there, select(opens, behind, zero()), zero());
+        near = !any(greater(broadcast(-600.0), low)) && !any(greater(high, broadcast(600.0)));
+        store(into + k, mul(load(pass.multiply + row * pass.width + k), power_of_two(add(in, broadcast(-kUnitBits)))));
+        store(out + k, select(opens, mul(load(pass.divide + row * pass.width + k), power_of_two(behind)), zero()));
+    }
+    return near;
+}
+
+std::size_t steps(Pass &pass, std::size_t block, std::size_t first, std::size_t end,
+                  const LinearTransitions &transitions, const DurationChunks &inner) {
+    const std::size_t width = pass.width;
+    if (pass.impossible || inner.near_is_lossy) {
+        return first;
+    }
+    double *const from = pass.scratch;
+    double *const into = from + width;
+    double *const out = into + width;
+    for (std::size_t row = first; row < end; ++row) {
+        double top = 0.0;
+        if (!row_factors(pass, row, transitions.exponent, inner, into, out, top)) {
+            return row;
+        }
+        bool held = true;
+        for (std::size_t k = 0; k < pass.states; k += kLanes) {
+            const F64 sum = load(pass.sum + row * width + k);
+            const F64 ended = mul(sum, load(into + k));
+            store(from + k, ended);
+            const F64 seen = select(greater(ended, zero()), ended, broadcast(1.0));
+            const F64 trusted = select(greater(broadcast(kTrusted), sum), zero(), broadcast(2.0));
+            held = held && !any(greater(broadcast(0x1p-590), seen)) && !any(greater(seen, broadcast(0x1p300))) &&
+                   !any(greater(load(pass.sum_lossy + k), trusted));
+        }
+        if (!held) {
+            return row;
+        }
+        if (pass.ended != nullptr) {
+            double *const kept = pass.ended + ((block & pass.ring) * kRows + row) * 2 * width;
+            for (std::size_t k = 0; k < pass.states; k += kLanes) {
+                const Scaled ended = split(load(from + k));
+                store(kept + k, ended.mantissa);
+                store(kept + width + k, max(add(ended.exponent, broadcast(top)), never()));
+            }
+        }
+        for (std::size_t k = 0; k < pass.states; k += kLanes) {
+            const F64 entered = changed(from, transitions.rows + k, pass.states, width);
+            const F64 source = mul(entered, load(out + k));
+            for (std::size_t r = row + 1; r < kRows; ++r) {
+                double *const sum = pass.sum + r * width + k;
+                store(sum, fma(source, load(inner.near_linear + (r - row) * width + k), load(sum)));
+            }
+            const Scaled begun = split(mul(entered, load(pass.divide + row * width + k)));
+            const F64 moved = fma(broadcast(-pass.sign), load(pass.exponent_rows + row * width + k),
+                                  broadcast(top + transitions.exponent));
+            const std::size_t at = ((block & pass.ring) * kRows + row) * width + k;
+            store(pass.mantissa + at, begun.mantissa);
+            store(pass.exponent + at, max(add(begun.exponent, moved), never()));
+            // What is small here may have lost its smallest durations.
+            const F64 small = select(greater(source, zero()), source, broadcast(1.0));
+            const M64 lost = greater(broadcast(0x1p-500), small);
+            if (any(lost)) {
+                store(pass.sum_lossy + k, select(lost, broadcast(1.0), load(pass.sum_lossy + k)));
+            }
+        }
+    }
+    return end;
+}
+
 void leave_row(Pass &pass, std::size_t row) {
     if (!pass.impossible) {
         return;
@@ -399,7 +486,7 @@ void seal(Pass &pass, std::size_t block) {
     }
 }
 
-constexpr double kUnseen = -75.0; // a posterior below 2^-75, and D like it together, is left out
+constexpr double kUnseen = -60.0; // posteriors below 2^-60, and D like them together, are left out
 constexpr double kHeld = 225.0;   // so far below the largest term, 2^-300, what is lost stays unseen
 
 // Posteriors of the segments within one block, by place where they begin (q) and end (r), q < r; and of those that
@@ -655,7 +742,7 @@ void finish(const double *shares, std::size_t frames, std::size_t states, std::s
 } // namespace
 
 extern const PosteriorKernels posterior_kernels;
-const PosteriorKernels posterior_kernels{emissions, bulk,      end_row, change_row, open_row,
-                                         leave_row, seal,      spread,  count,      count_changes, finish};
+const PosteriorKernels posterior_kernels{emissions, bulk, end_row, change_row, steps, open_row,
+ leave_row, seal, spread, count, count_changes, finish};
 
 } // namespace conv2d::simd::CONV2D_PATH
