@@ -21,7 +21,7 @@ std::size_t padded(std::size_t states) { return (states + 7) / 8 * 8; }
 BlockPass::BlockPass(std::size_t states, std::size_t width, std::size_t ring, bool wraps, std::size_t chunks,
                      bool keep_ended) {
     const std::size_t rows = ring * kBlockRows;
-    const std::size_t scratch = 8 * (chunks + 2) + width;
+    const std::size_t scratch = 8 * (chunks + 2) + 3 * width;
     memory_ = WorkBlock(width * (3 * rows + 3 * ring + 2 * kBlockRows + 6) + scratch + (keep_ended ? 2 * rows * width : 0));
     double *next = memory_.data();
     const auto take = [&](std::size_t count) {
@@ -157,6 +157,7 @@ class ForwardBackward {
     [[nodiscard]] Weight initial(std::size_t state) const { return Weight::of_log(model_.log_initial[state]); }
 
     bool open_block(std::size_t block, bool backwards);
+    void count_changes(std::size_t mirrored_block, std::size_t row, TransitionRows &transitions);
     void repair_ends(std::size_t place);
     void repair_begins(std::size_t place);
     void find_evidence();
@@ -298,7 +299,11 @@ bool ForwardBackward::forward() {
         }
         kernels_.bulk(pass, block, inner_.chunks(), first_.chunks(), opening);
         const std::size_t rows = std::min(kBlockRows, frames_ - block * kBlockRows);
-        for (std::size_t row = 0; row < rows; ++row) {
+        std::size_t row = 0;
+        if (block > 0 && transitions.for_all_frames()) {
+            row = kernels_.steps(pass, block, 0, rows, transitions.at(1), inner_.chunks());
+        }
+        for (; row < rows; ++row) {
             const std::size_t place = block * kBlockRows + row;
             if (place == 0) {
                 for (std::size_t k = 0; k < width_; ++k) {
@@ -313,7 +318,7 @@ bool ForwardBackward::forward() {
             }
             kernels_.leave_row(pass, row);
         }
-        for (std::size_t row = rows; row < kBlockRows; ++row) {
+        for (row = rows; row < kBlockRows; ++row) {
             for (std::size_t k = 0; k < width_; ++k) {
                 forward_.set_begun(block * kBlockRows + row, k, {});
             }
@@ -329,6 +334,14 @@ bool ForwardBackward::forward() {
     }
     find_evidence();
     return transitions.within();
+}
+
+// Changes at the place of a row of the backward pass.
+void ForwardBackward::count_changes(std::size_t mirrored_block, std::size_t row, TransitionRows &transitions) {
+    const std::size_t place = mirrored(mirrored_block * kBlockRows + row);
+    const std::size_t after = ((mirrored_block & backward_.state().ring) * kBlockRows + row) * 2 * width_;
+    kernels_.count_changes(forward_.state().ended + place * 2 * width_, backward_.state().ended + after, states_,
+                           width_, transitions.at(place), changes_.data());
 }
 
 // The weight of all timelines: that of all ends at the last place.
@@ -369,7 +382,15 @@ bool ForwardBackward::backward(Matrix<double> posteriors, ExpectedCounts &counts
         const std::size_t block = blocks_ - 1 - m;
         open_block(block, true);
         kernels_.bulk(pass, m, inner_.chunks(), last_.chunks(), opening);
-        for (std::size_t row = 0; row < kBlockRows; ++row) {
+        std::size_t row = 0;
+        if (m > 0 && transitions.for_all_frames()) {
+            row = kernels_.steps(pass, m, 0, block > 0 ? kBlockRows : kBlockRows - 1, transitions.at(1),
+                                 inner_.chunks());
+            for (std::size_t done = 0; done < row && with_counts_; ++done) {
+                count_changes(m, done, forward_transitions);
+            }
+        }
+        for (; row < kBlockRows; ++row) {
             const std::size_t place = mirrored(m * kBlockRows + row);
             if (place > frames_ || place == 0) {
                 for (std::size_t k = 0; k < width_; ++k) {
@@ -395,11 +416,7 @@ bool ForwardBackward::backward(Matrix<double> posteriors, ExpectedCounts &counts
                 }
                 kernels_.change_row(pass, m, row, transitions.at(place), inner_.chunks());
                 if (with_counts_) {
-                    const std::size_t forward_row =
-                        ((place / kBlockRows & forward_.state().ring) * kBlockRows + place % kBlockRows) * 2 * width_;
-                    const std::size_t backward_row = ((m & pass.ring) * kBlockRows + row) * 2 * width_;
-                    kernels_.count_changes(forward_.state().ended + forward_row, pass.ended + backward_row, states_,
-                                           width_, forward_transitions.at(place), changes_.data());
+                    count_changes(m, row, forward_transitions);
                 }
             }
             kernels_.leave_row(pass, row);

@@ -46,6 +46,8 @@ class TransitionRows {
     // Of the change into frame `place`. Valid until the next call.
     [[nodiscard]] simd::LinearTransitions at(std::size_t place);
 
+    [[nodiscard]] bool for_all_frames() const { return !each_frame_; }
+
     // False when two scores of one matrix are too far apart; known of all matrices that were asked for.
     [[nodiscard]] bool within() const { return within_; }
 
@@ -73,5 +75,10 @@ struct BlockResult {
 [[nodiscard]] std::optional<BlockResult> block_forward_backward(Matrix<const double> log_emissions,
                                                                 const HsmmModel &model, Matrix<double> posteriors,
                                                                 bool with_counts);
+
+// hsmm_forward_backward for durations of one frame, a plain hidden Markov model; nothing when its weights are too far
+// apart for one exponent a frame, or all zero: then block_forward_backward must be taken.
+[[nodiscard]] std::optional<double> markov_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model,
+                                                            Matrix<double> posteriors);
 
 } // namespace conv2d::detail

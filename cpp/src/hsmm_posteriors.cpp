@@ -150,6 +150,11 @@ double hsmm_forward_backward(Matrix<const double> log_emissions, const HsmmModel
     if (log_emissions.rows == 0) {
         return 0.0;
     }
+    if (model.log_durations.cols == 1) {
+        if (const auto log_likelihood = detail::markov_forward_backward(log_emissions, model, posteriors)) {
+            return *log_likelihood;
+        }
+    }
     if (const auto result = detail::block_forward_backward(log_emissions, model, posteriors, false)) {
         return result->log_likelihood;
     }

@@ -1,6 +1,6 @@
 #include "posterior_kernels.hpp"
 
-#include "f64_math.hpp"
+#include "posterior_steps.hpp"
 
 namespace conv2d::simd::CONV2D_PATH {
 namespace {
@@ -12,11 +12,10 @@ constexpr double kNearTop = -40.5;     // tiles up to 2^-40 of the largest possi
 constexpr double kLowestTile = -700.0; // of the unit: smaller ones count as lost
 constexpr double kKeptBits = -300.5;   // of the largest in a block: smaller ones count as lost
 constexpr double kTrusted = 0x1p84;    // of 2^300: what is lost stays 64 bits and more below such a sum
-constexpr double kRounding = 64.0;     // bits below which a term, and all like it together, leave a sum as it is
+constexpr double kRounding = 54.0;     // bits below which a term, and all like it together, leave a sum as it is
 constexpr double kTierBits = -600.5;   // weights of states that far apart take turns in changing state
 constexpr double kLowestScore = -0x1p30;
 
-inline F64 zero() { return broadcast(0.0); }
 inline F64 never() { return broadcast(kNoExponent); }
 
 // Bits to count to n and more.
@@ -49,24 +48,6 @@ inline void add_tile(F64 *sums, const double *sources, F64 factor, const double 
             window[0] = load(durations + (6 - q) * width);
         }
     }
-}
-
-constexpr double kLaneNumbers[] = {0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0};
-
-// Scores of the states from k on, `otherwise` for those that do not exist. `readable` is what lies behind `scores`.
-inline F64 scores_at(const double *scores, std::size_t k, std::size_t states, std::size_t readable, double otherwise) {
-    if (k + kLanes <= states) {
-        return load(scores + k);
-    }
-    const M64 there = greater(broadcast(static_cast<double>(states - k)), load(kLaneNumbers));
-    if (k + kLanes <= readable) {
-        return select(there, load(scores + k), broadcast(otherwise));
-    }
-    double rest[kLanes];
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        rest[lane] = k + lane < states ? scores[k + lane] : otherwise;
-    }
-    return load(rest);
 }
 
 bool emissions(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width,
@@ -178,7 +159,7 @@ void bulk(Pass &pass, std::size_t block, const DurationChunks &inner, const Dura
             for (std::size_t r = 1; r < kRows; ++r) {
                 least = min(least, sums[r]);
             }
-            // A term 2^-64 of the least sum, and all of its kind together, cannot change a sum by its rounding.
+            // All terms that are left out together are below 2^-54 of the least sum.
             F64 needed = add(split(least).exponent, broadcast(-kUnitBits - negligible));
             needed = max(needed, broadcast(kDead)); // relative to `top`
             for (std::size_t c = 1; c <= count; ++c) {
@@ -282,21 +263,6 @@ void open_row(Pass &pass, std::size_t row, const double *mantissa, const double 
     }
 }
 
-// out[j] = sum over i of from[i] * rows[i][j], in four chains by i modulo 4.
-inline F64 changed(const double *from, const double *rows, std::size_t states, std::size_t width) {
-    F64 chains[4] = {zero(), zero(), zero(), zero()};
-    std::size_t i = 0;
-    for (; i + 4 <= states; i += 4) {
-        for (std::size_t n = 0; n < 4; ++n) {
-            chains[n] = fma(broadcast(from[i + n]), load(rows + (i + n) * width), chains[n]);
-        }
-    }
-    for (std::size_t n = 0; i + n < states; ++n) {
-        chains[n] = fma(broadcast(from[i + n]), load(rows + (i + n) * width), chains[n]);
-    }
-    return add(add(chains[0], chains[1]), add(chains[2], chains[3]));
-}
-
 // Takes the states whose weight is within the tier below the largest into `from`; their exponents become kNoExponent.
 // Returns the largest exponent, `rest` says whether any state is left.
 inline double take_tier(Pass &pass, double *from, bool &rest) {
@@ -387,6 +353,93 @@ void change_row(Pass &pass, std::size_t block, std::size_t row, const LinearTran
     open_row(pass, row, mantissas, exponents, inner);
 }
 
+// The factors of a row that do not wait for the row before: into the change of states, and out of it. False when a
+// state is too far from the others for them.
+inline bool row_factors(const Pass &pass, std::size_t row, double exponent, const DurationChunks &inner, double *into,
+                        double *out, double &top) {
+    const F64 sign = broadcast(pass.sign);
+    F64 largest = never();
+    for (std::size_t k = 0; k < pass.states; k += kLanes) {
+        largest = max(largest, fma(sign, load(pass.exponent_rows + row * pass.width + k), load(pass.unit + k)));
+    }
+    top = largest_lane(largest);
+    bool near = top > kDead;
+    for (std::size_t k = 0; k < pass.states && near; k += kLanes) {
+        const F64 unit = load(pass.unit + k);
+        const F64 moved = fma(sign, load(pass.exponent_rows + row * pass.width + k), broadcast(-top));
+        const F64 in = add(unit, moved);
+        const F64 reach = load(inner.near_top + k);
+        const F64 behind = sub(sub(reach, moved), sub(unit, broadcast(exponent + kUnitBits)));
+        const M64 there = lanes_of(k, pass.states);
+        const M64 opens = greater(reach, broadcast(kDead));
+        const F64 low = select(there, min(in, select(opens, behind, zero())), zero());
+        const F64 high = select(there, select(opens, behind, zero()), zero());
+        near = !any(greater(broadcast(-600.0), low)) && !any(greater(high, broadcast(600.0)));
+        store(into + k, mul(load(pass.multiply + row * pass.width + k), power_of_two(add(in, broadcast(-kUnitBits)))));
+        store(out + k, select(opens, mul(load(pass.divide + row * pass.width + k), power_of_two(behind)), zero()));
+    }
+    return near;
+}
+
+std::size_t steps(Pass &pass, std::size_t block, std::size_t first, std::size_t end,
+                  const LinearTransitions &transitions, const DurationChunks &inner) {
+    const std::size_t width = pass.width;
+    if (pass.impossible || inner.near_is_lossy) {
+        return first;
+    }
+    double *const from = pass.scratch;
+    double *const into = from + width;
+    double *const out = into + width;
+    for (std::size_t row = first; row < end; ++row) {
+        double top = 0.0;
+        if (!row_factors(pass, row, transitions.exponent, inner, into, out, top)) {
+            return row;
+        }
+        bool held = true;
+        for (std::size_t k = 0; k < pass.states; k += kLanes) {
+            const F64 sum = load(pass.sum + row * width + k);
+            const F64 ended = mul(sum, load(into + k));
+            store(from + k, ended);
+            const F64 seen = select(greater(ended, zero()), ended, broadcast(1.0));
+            const F64 trusted = select(greater(broadcast(kTrusted), sum), zero(), broadcast(2.0));
+            held = held && !any(greater(broadcast(0x1p-590), seen)) && !any(greater(seen, broadcast(0x1p300))) &&
+                   !any(greater(load(pass.sum_lossy + k), trusted));
+        }
+        if (!held) {
+            return row;
+        }
+        if (pass.ended != nullptr) {
+            double *const kept = pass.ended + ((block & pass.ring) * kRows + row) * 2 * width;
+            for (std::size_t k = 0; k < pass.states; k += kLanes) {
+                const Scaled ended = split(load(from + k));
+                store(kept + k, ended.mantissa);
+                store(kept + width + k, max(add(ended.exponent, broadcast(top)), never()));
+            }
+        }
+        for (std::size_t k = 0; k < pass.states; k += kLanes) {
+            const F64 entered = changed(from, transitions.rows + k, pass.states, width);
+            const F64 source = mul(entered, load(out + k));
+            for (std::size_t r = row + 1; r < kRows; ++r) {
+                double *const sum = pass.sum + r * width + k;
+                store(sum, fma(source, load(inner.near_linear + (r - row) * width + k), load(sum)));
+            }
+            const Scaled begun = split(mul(entered, load(pass.divide + row * width + k)));
+            const F64 moved = fma(broadcast(-pass.sign), load(pass.exponent_rows + row * width + k),
+                                  broadcast(top + transitions.exponent));
+            const std::size_t at = ((block & pass.ring) * kRows + row) * width + k;
+            store(pass.mantissa + at, begun.mantissa);
+            store(pass.exponent + at, max(add(begun.exponent, moved), never()));
+            // What is small here may have lost its smallest durations.
+            const F64 small = select(greater(source, zero()), source, broadcast(1.0));
+            const M64 lost = greater(broadcast(0x1p-500), small);
+            if (any(lost)) {
+                store(pass.sum_lossy + k, select(lost, broadcast(1.0), load(pass.sum_lossy + k)));
+            }
+        }
+    }
+    return end;
+}
+
 void leave_row(Pass &pass, std::size_t row) {
     if (!pass.impossible) {
         return;
@@ -433,7 +486,7 @@ void seal(Pass &pass, std::size_t block) {
     }
 }
 
-constexpr double kUnseen = -75.0; // a posterior below 2^-75, and D like it together, is left out
+constexpr double kUnseen = -60.0; // posteriors below 2^-60, and D like them together, are left out
 constexpr double kHeld = 225.0;   // so far below the largest term, 2^-300, what is lost stays unseen
 
 // Posteriors of the segments within one block, by place where they begin (q) and end (r), q < r; and of those that
@@ -679,46 +732,17 @@ void count_changes(const double *ends, const double *follows, std::size_t states
     }
 }
 
-// The sum of a row in one order on every path: by state modulo 8, then these 8 as a tree.
-inline double row_sum(const double *row, std::size_t states) {
-    F64 sums[kRows / kLanes];
-    for (F64 &sum : sums) {
-        sum = zero();
-    }
-    for (std::size_t k = 0; k < states; k += kLanes) {
-        F64 &sum = sums[k / kLanes % (kRows / kLanes)];
-        sum = add(sum, load(row + k));
-    }
-    double s[kRows];
-    for (std::size_t i = 0; i < kRows / kLanes; ++i) {
-        store(s + i * kLanes, sums[i]);
-    }
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
 void finish(const double *shares, std::size_t frames, std::size_t states, std::size_t width, double *posteriors) {
     for (std::size_t t = 0; t < frames; ++t) {
         const double *row = shares + t * width;
-        const F64 scale = broadcast(1.0 / row_sum(row, states)); // one but for rounding
-        double *out = posteriors + t * states;
-        std::size_t k = 0;
-        for (; k + kLanes <= states; k += kLanes) {
-            store(out + k, mul(load(row + k), scale));
-        }
-        if (k < states) {
-            double rest[kLanes];
-            store(rest, mul(load(row + k), scale));
-            for (; k < states; ++k) {
-                out[k] = rest[k % kLanes];
-            }
-        }
+        store_row(posteriors + t * states, row, states, broadcast(1.0 / row_sum(row, states))); // one but for rounding
     }
 }
 
 } // namespace
 
 extern const PosteriorKernels posterior_kernels;
-const PosteriorKernels posterior_kernels{emissions, bulk,      end_row, change_row, open_row,
-                                         leave_row, seal,      spread,  count,      count_changes, finish};
+const PosteriorKernels posterior_kernels{emissions, bulk, end_row, change_row, steps, open_row,
+ leave_row, seal, spread, count, count_changes, finish};
 
 } // namespace conv2d::simd::CONV2D_PATH

@@ -58,7 +58,7 @@ struct Pass {
                                             // `inner` is what came from other blocks, without the opening
     double *unit, *inner_unit, *sum_lossy;  // (width,)
     double *ended_mantissa, *ended_exponent; // (width,) what ends at the row in work
-    double *scratch;                         // (2, width) and 2 chunks of the longest table
+    double *scratch;                         // (3, width), and 8 for each chunk of the longest table
     const double *multiply, *divide, *exponent_rows, *possible; // (8, width); row r of an EmissionRows, seen so
     double sign;                                                // that multiply / divide goes with +- exponent_rows
     bool impossible;
@@ -92,6 +92,10 @@ struct PosteriorKernels {
     // Multiplies the emissions in, changes the states, and begins segments at the row.
     void (*change_row)(Pass &pass, std::size_t block, std::size_t row, const LinearTransitions &transitions,
                        const DurationChunks &inner);
+    // end_row, change_row and leave_row for rows from `first` on, while all states are near enough to each other for
+    // scales that are known beforehand. Returns the first row that is left to do.
+    std::size_t (*steps)(Pass &pass, std::size_t block, std::size_t first, std::size_t end,
+                         const LinearTransitions &transitions, const DurationChunks &inner);
     // Begins segments of the given weights at a row, whose durations are those of `durations`.
     void (*open_row)(Pass &pass, std::size_t row, const double *mantissa, const double *exponent,
                      const DurationChunks &durations);
