@@ -1,43 +1,7 @@
-#include "arrays.hpp"
-
-#include "conv2d/hsmm.hpp"
+#include "hsmm_arguments.hpp"
 
 namespace conv2d::bindings {
 namespace {
-
-Censoring parse_censoring(const py::object &name) {
-    if (py::isinstance<py::str>(name)) {
-        const auto text = name.cast<std::string>();
-        if (text == "none") {
-            return Censoring::none;
-        }
-        if (text == "right") {
-            return Censoring::right;
-        }
-        if (text == "left") {
-            return Censoring::left;
-        }
-        if (text == "both") {
-            return Censoring::both;
-        }
-    }
-    throw py::value_error("censoring is " + std::string(py::repr(name)) +
-                          ", expected 'none', 'right', 'left' or 'both'");
-}
-
-// The arguments, held for as long as the core looks at them.
-struct Arguments {
-    Arguments(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,
-              const py::object &log_durations, const py::object &censoring)
-        : emissions(require_numbers<double>(log_emissions, "log_emissions", 2, "(T, K)")),
-          transitions(require_numbers<double>(log_transitions, "log_transitions", 2, "(K, K)")),
-          initial(require_numbers<double>(log_initial, "log_initial", 1, "(K,)")),
-          durations(require_numbers<double>(log_durations, "log_durations", 2, "(K, D)")),
-          model{matrix(transitions), vector(initial), matrix(durations), parse_censoring(censoring)} {}
-
-    Contiguous<double> emissions, transitions, initial, durations;
-    HsmmModel model;
-};
 
 py::tuple viterbi(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,
                   const py::object &log_durations, const py::object &censoring) {
@@ -48,20 +12,7 @@ py::tuple viterbi(const py::object &log_emissions, const py::object &log_transit
         const py::gil_scoped_release unlocked;
         timeline = hsmm_viterbi(from, given.model);
     }
-    Contiguous<std::int64_t> states(given.emissions.shape(0));
-    Contiguous<std::int64_t> segments({static_cast<py::ssize_t>(timeline.segments.size()), py::ssize_t{3}});
-    const auto labels = mutable_vector(states);
-    const auto rows = mutable_matrix(segments);
-    for (std::size_t n = 0; n < timeline.segments.size(); ++n) {
-        const Segment &segment = timeline.segments[n];
-        rows(n, 0) = segment.state;
-        rows(n, 1) = segment.start;
-        rows(n, 2) = segment.end;
-        for (std::int64_t t = segment.start; t < segment.end; ++t) {
-            labels[static_cast<std::size_t>(t)] = segment.state;
-        }
-    }
-    return py::make_tuple(states, timeline.score, segments);
+    return py::make_tuple(frame_states(timeline.segments), timeline.score, segment_rows(timeline.segments));
 }
 
 template <double (*Infer)(Matrix<const double>, const HsmmModel &, Matrix<double>)>

@@ -8,6 +8,7 @@ void bind_fsq(py::module_ &module);
 void bind_hsmm(py::module_ &module);
 void bind_simd(py::module_ &module);
 void bind_smoothing(py::module_ &module);
+void bind_timelines(py::module_ &module);
 } // namespace conv2d::bindings
 
 PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
@@ -15,6 +16,7 @@ PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
 
 FSQ        fsq_encode, fsq_decode, fsq_margin, fsq_thresholds
 HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter
+Timelines  hsmm_kbest
 Smoothing  mode_filter, median_filter, min_dwell, hysteresis
 SIMD       simd_path, simd_paths, use_simd_path
 
@@ -28,4 +30,5 @@ shape or its values.
     conv2d::bindings::bind_hsmm(module);
     conv2d::bindings::bind_simd(module);
     conv2d::bindings::bind_smoothing(module);
+    conv2d::bindings::bind_timelines(module);
 }

@@ -57,6 +57,17 @@ def hsmm_filter(
 ) -> tuple[float, NDArray[np.float64]]:
     """Filtered probabilities of the states: each frame given the past and itself only."""
 
+def hsmm_kbest(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    k: SupportsIndex,
+    censoring: Censoring = "none",
+    distinct: Literal["segments", "labels"] = "segments",
+) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
+    """The k best timelines, in descending order of score."""
+
 @overload
 def mode_filter(labels: NDArray[Label], width: SupportsIndex) -> NDArray[Label]:
     """The most frequent label in a window around each sample; for labels without an order."""
