@@ -5,7 +5,7 @@ namespace {
 
 py::tuple viterbi(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,
                   const py::object &log_durations, const py::object &censoring) {
-    const Arguments given(log_emissions, log_transitions, log_initial, log_durations, censoring);
+    const HsmmArguments given(log_emissions, log_transitions, log_initial, log_durations, censoring);
     const auto from = matrix(given.emissions);
     Timeline timeline;
     {
@@ -15,31 +15,12 @@ py::tuple viterbi(const py::object &log_emissions, const py::object &log_transit
     return py::make_tuple(frame_states(timeline.segments), timeline.score, segment_rows(timeline.segments));
 }
 
-template <double (*Infer)(Matrix<const double>, const HsmmModel &, Matrix<double>)>
-py::tuple infer(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,
-                const py::object &log_durations, const py::object &censoring) {
-    const Arguments given(log_emissions, log_transitions, log_initial, log_durations, censoring);
-    Contiguous<double> shares({given.emissions.shape(0), given.emissions.shape(1)});
-    const auto from = matrix(given.emissions);
-    const auto to = mutable_matrix(shares);
-    double log_likelihood = 0.0;
-    {
-        const py::gil_scoped_release unlocked;
-        log_likelihood = Infer(from, given.model, to);
-    }
-    return py::make_tuple(log_likelihood, shares);
-}
-
-template <typename Function> void define(py::module_ &module, const char *name, Function function, const char *doc) {
-    module.def(name, function, py::arg("log_emissions"), py::arg("log_transitions"), py::arg("log_initial"),
-               py::arg("log_durations"), py::arg("censoring") = "none", doc);
-}
-
 } // namespace
 
 void bind_hsmm(py::module_ &module) {
-    define(module, "hsmm_viterbi", &viterbi,
-           R"(The most likely timeline under a hidden semi-Markov model with explicit durations (Yu 2010).
+    module.def("hsmm_viterbi", &viterbi, py::arg("log_emissions"), py::arg("log_transitions"), py::arg("log_initial"),
+               py::arg("log_durations"), py::arg("censoring") = "none",
+               R"(The most likely timeline under a hidden semi-Markov model with explicit durations (Yu 2010).
 
 A segment in state k of d frames scores log_durations[k, d - 1] plus the log_emissions of its frames, and a change from
 i to j scores log_transitions[i, j]; self-transitions count like any other, -inf forbids them. Scores are natural logs,
@@ -68,32 +49,6 @@ a finite score (naming the frame where every state became impossible). O(T K (K 
 >>> segments
 array([[0, 0, 2],
        [1, 2, 3]])
-)");
-    define(module, "hsmm_forward_backward", &infer<hsmm_forward_backward>,
-           R"(Smoothed probabilities of the states: each frame given the whole recording.
-
-Takes the arguments of `hsmm_viterbi` and raises as it does.
-
-Returns (log_likelihood float, posteriors (T, K) float64): the log of the summed weights of all timelines, and
-P(state at t = k | all frames), whose rows sum to 1. T = 0 gives 0.0 and an empty array.
-O(T K (K + D)) time, O(T K + K D) memory.
-
->>> hsmm_forward_backward([[0.0, 0.0]], [[-np.inf, 0], [0, -np.inf]], np.log([0.25, 0.75]), [[0.0], [0.0]])[1]
-array([[0.25, 0.75]])
-)");
-    define(module, "hsmm_filter", &infer<hsmm_filter>,
-           R"(Filtered probabilities of the states: each frame given the past and itself only.
-
-Takes the arguments of `hsmm_viterbi` and raises as it does, but the end is always open: frames 0 .. t are a recording
-that is right-censored at t, for every t. Only the start of `censoring` matters: 'right' means the same as 'none', and
-'both' the same as 'left'.
-
-Returns (log_likelihood float, filtered (T, K) float64): that of all T frames, right-censored, and
-P(state at t = k | frames 0 .. t), whose rows sum to 1. T = 0 gives 0.0 and an empty array.
-O(T K (K + D)) time, O(T K + K D) memory.
-
->>> hsmm_filter([[0.0, 0.0]], [[-np.inf, 0], [0, -np.inf]], np.log([0.25, 0.75]), [[0.0], [0.0]])[1]
-array([[0.25, 0.75]])
 )");
 }
 

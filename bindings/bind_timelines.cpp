@@ -21,7 +21,7 @@ Distinct parse_distinct(const py::object &name) {
 py::tuple kbest(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,
                 const py::object &log_durations, const py::object &k, const py::object &censoring,
                 const py::object &distinct) {
-    const Arguments given(log_emissions, log_transitions, log_initial, log_durations, censoring);
+    const HsmmArguments given(log_emissions, log_transitions, log_initial, log_durations, censoring);
     const std::int64_t count = require_integer(k, "k");
     if (count < 1) {
         throw py::value_error("k is " + std::to_string(count) + ", expected at least 1 timeline");

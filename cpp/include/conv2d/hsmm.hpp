@@ -49,13 +49,4 @@ struct Timeline {
 // smallest duration of the last segment, then the smallest state before it, its smallest duration, and so on.
 [[nodiscard]] Timeline hsmm_viterbi(Matrix<const double> log_emissions, const HsmmModel &model);
 
-// Writes P(state at t = k | all frames) to posteriors (T, K), whose rows sum to 1, and returns the log-likelihood:
-// the log of the summed weights of all segmentations.
-double hsmm_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> posteriors);
-
-// Writes P(state at t = k | frames 0 .. t) to filtered (T, K): every prefix is taken as right-censored, so that only
-// the start of model.censoring matters (right means none, both means left). Returns the log-likelihood of all T
-// frames, right-censored.
-double hsmm_filter(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> filtered);
-
 } // namespace conv2d
