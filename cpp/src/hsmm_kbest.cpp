@@ -1,7 +1,6 @@
 #include "conv2d/timelines.hpp"
 
-#include "hsmm_best_paths.hpp"
-#include "hsmm_model.hpp"
+#include "hsmm_viterbi_pass.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -15,7 +14,72 @@
 namespace conv2d {
 namespace {
 
-using detail::BestPaths;
+// The best paths of one recording, looked up by place and state. Scores are comparable at one place only.
+class BestPaths {
+  public:
+    BestPaths(Matrix<const double> log_emissions, const HsmmModel &model)
+        : transitions_(model.log_transitions), initial_(model.log_initial), pass_(model, log_emissions.rows) {
+        const std::size_t states = log_emissions.cols;
+        if (transitions_.rows == states) {
+            pass_.push(log_emissions);
+        } else { // the pass then keeps the states before only
+            for (std::size_t t = 0; t < log_emissions.rows; ++t) {
+                pass_.push({log_emissions.row(t).data(), 1, states},
+                           {transitions_.data + t * states * states, states, states});
+                ended_.insert(ended_.end(), pass_.ended().begin(), pass_.ended().end());
+            }
+        }
+        final_ = pass_.end_scores();
+        best_ = *std::max_element(final_.begin(), final_.end());
+        if (best_ == kNever) {
+            detail::throw_impossible(log_emissions, model);
+        }
+    }
+
+    [[nodiscard]] std::size_t frames() const { return pass_.end(); }
+    [[nodiscard]] std::size_t states() const { return pass_.states(); }
+
+    // Score of a timeline that is so much worse than the best one.
+    [[nodiscard]] double score(double loss) const { return pass_.absolute(best_ - loss); }
+
+    // Best score with a segment of each state that ends at `place`, of each duration for one state.
+    [[nodiscard]] std::span<const double> ended(std::size_t place) const {
+        if (place == frames()) {
+            return final_;
+        }
+        return ended_.empty() ? pass_.ends(place)
+                              : std::span<const double>(ended_.data() + (place - 1) * states(), states());
+    }
+    void durations(std::size_t place, std::size_t state, std::vector<double> &scores) const {
+        if (place == frames()) {
+            pass_.last_durations(state, scores);
+        } else {
+            pass_.durations(place, state, scores);
+        }
+    }
+
+    // Best score with a segment of `state` that begins at `place`, after each state.
+    void origins(std::size_t place, std::size_t state, std::vector<double> &scores) const {
+        scores.assign(1, initial_[state]);
+        if (place == 0) {
+            return;
+        }
+        const auto before = ended(place);
+        const std::size_t first = ended_.empty() ? 0 : place * states();
+        scores.resize(states());
+        for (std::size_t k = 0; k < states(); ++k) {
+            scores[k] = before[k] + transitions_(first + k, state);
+        }
+    }
+
+  private:
+    Matrix<const double> transitions_;
+    std::span<const double> initial_;
+    detail::ViterbiPass pass_;
+    std::vector<double> ended_;
+    std::vector<double> final_;
+    double best_ = 0.0;
+};
 
 // What a node of the search stands for: all timelines up to
 enum class Kind : std::uint8_t {
@@ -87,7 +151,7 @@ class Search {
     [[nodiscard]] bool has(std::size_t rank) { return find(whole_, rank); }
 
     [[nodiscard]] Timeline timeline(std::size_t rank) {
-        Timeline timeline{paths_.best() - whole_.found[rank].loss, {}};
+        Timeline timeline{paths_.score(whole_.found[rank].loss), {}};
         std::size_t end = 0;
         for (Node *at = &whole_; at->kind != Kind::begin || at->place > 0;) {
             // The best timeline of a node counts as known before anybody asked for it.
@@ -184,44 +248,36 @@ class Search {
     }
 
     void list_ways(Node &at) {
-        scores_.clear();
-        if (at.kind == Kind::end) {
+        switch (at.kind) {
+        case Kind::begin:
+            paths_.origins(at.place, at.state, scores_);
+            if (joined_ && at.place > 0) {
+                scores_[at.state] = kNever;
+            }
+            break;
+        case Kind::end:
             list_durations(at, 0, 0.0);
             return;
-        }
-        if (at.kind == Kind::begin && at.place == 0) {
-            at.later.push_back({0.0, 0});
-            return;
-        }
-        for (std::size_t k = 0; k < paths_.states(); ++k) {
-            scores_.push_back(at.kind == Kind::whole ? paths_.ended(at.place, k)
-                              : joined_ && k == at.state
-                                  ? kNever
-                                  : paths_.ended(at.place, k) + paths_.change(at.place, k, at.state));
+        case Kind::whole:
+            const auto ended = paths_.ended(at.place);
+            scores_.assign(ended.begin(), ended.end());
         }
         const double best = *std::max_element(scores_.begin(), scores_.end());
         for (std::size_t k = 0; k < scores_.size(); ++k) {
             if (scores_[k] != kNever) {
-                at.later.push_back({best - scores_[k], k});
+                push(at.later, {best - scores_[k], k});
             }
         }
-        std::make_heap(at.later.begin(), at.later.end(), std::greater<>());
     }
 
-    // The ways to end a segment in the node's state `length` frames before the node's place.
+    // The ways to begin the last segment of those that end `length` frames before the node's place, in its state.
     void list_durations(Node &at, std::size_t length, double loss) {
         paths_.durations(at.place - length, at.state, scores_);
-        const double best = paths_.ended(at.place - length, at.state);
+        const double best = *std::max_element(scores_.begin(), scores_.end());
         for (std::size_t d = 1; d <= scores_.size(); ++d) {
             if (scores_[d - 1] != kNever) {
-                at.later.push_back({loss + (best - scores_[d - 1]), length + d, joined_});
-                if (length > 0) {
-                    std::push_heap(at.later.begin(), at.later.end(), std::greater<>());
-                }
+                push(at.later, {loss + (best - scores_[d - 1]), length + d, joined_});
             }
-        }
-        if (length == 0) {
-            std::make_heap(at.later.begin(), at.later.end(), std::greater<>());
         }
     }
 
@@ -232,19 +288,15 @@ class Search {
             return;
         }
         const std::size_t place = at.place - cut.step;
-        const double best = paths_.entered(place, at.state);
-        double other = best;
+        paths_.origins(place, at.state, scores_);
+        const double best = *std::max_element(scores_.begin(), scores_.end());
+        double same = kNever;
         if (place > 0) {
-            other = kNever;
-            for (std::size_t k = 0; k < paths_.states(); ++k) {
-                if (k != at.state) {
-                    other = std::max(other, paths_.ended(place, k) + paths_.change(place, k, at.state));
-                }
-            }
-            const double same = paths_.ended(place, at.state) + paths_.change(place, at.state, at.state);
-            if (same != kNever) {
-                list_durations(at, cut.step, cut.loss + (best - same));
-            }
+            std::swap(same, scores_[at.state]);
+        }
+        const double other = *std::max_element(scores_.begin(), scores_.end());
+        if (same != kNever) {
+            list_durations(at, cut.step, cut.loss + (best - same));
         }
         if (other != kNever) {
             push(at.later, {cut.loss + (best - other), cut.step});

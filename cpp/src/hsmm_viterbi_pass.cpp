@@ -208,32 +208,55 @@ std::size_t ViterbiPass::last_duration(std::size_t state) const {
     return best_segment(end_, state, weights_.last(state), weights_.whole(state)).index;
 }
 
-// Value and duration, over the places from begin() on.
-Maximum ViterbiPass::best_segment(std::size_t end, std::size_t state, const double *later,
-                                  const double *opening) const {
+// Calls visit(duration, score) over the places from begin() on, the nearest first, leaving out impossible ones.
+template <typename Visit> void ViterbiPass::visit_segments(std::size_t end, std::size_t state, const double *later,
+                                                           const double *opening, Visit &&visit) const {
     const std::vector<Shift> &shifts = shifts_[state];
     const auto known = std::upper_bound(shifts.begin(), shifts.end(), end,
                                         [](std::size_t place, const Shift &one) { return place < one.place; });
     auto seen = known; // the shifts from here to `known` moved the place after it was written
-    Maximum best{kNever, 0};
     for (std::size_t d = 1; d <= std::min(end - begin_, window_); ++d) {
         const std::size_t place = end - d;
         while (seen != shifts.begin() && std::prev(seen)->place > place) {
             --seen;
             if (seen->amount == kNever) {
-                return best;
+                return;
             }
         }
         double score = places_[(place - begin_) * states_ + state];
         for (auto one = seen; one != known; ++one) {
             score += one->amount;
         }
-        score += place == 0 ? opening[d - 1] : later[d - 1];
+        visit(d, score + (place == 0 ? opening[d - 1] : later[d - 1]));
+    }
+}
+
+// Value and duration.
+Maximum ViterbiPass::best_segment(std::size_t end, std::size_t state, const double *later,
+                                  const double *opening) const {
+    Maximum best{kNever, 0};
+    visit_segments(end, state, later, opening, [&](std::size_t d, double score) {
         if (score > best.value) {
             best = {score, d};
         }
-    }
+    });
     return best;
+}
+
+void ViterbiPass::durations(std::size_t end, std::size_t state, std::vector<double> &scores) const {
+    scores.clear();
+    visit_segments(end, state, weights_.inner(state), weights_.first(state),
+                   [&](std::size_t, double score) { scores.push_back(score); });
+}
+
+void ViterbiPass::last_durations(std::size_t state, std::vector<double> &scores) const {
+    scores.clear();
+    visit_segments(end_, state, weights_.last(state), weights_.whole(state),
+                   [&](std::size_t, double score) { scores.push_back(score); });
+}
+
+std::span<const double> ViterbiPass::ends(std::size_t place) const {
+    return {ends_.data() + (place - begin_) * states_, states_};
 }
 
 std::size_t ViterbiPass::origin(std::size_t place, std::size_t state) const {

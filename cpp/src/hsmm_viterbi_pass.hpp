@@ -67,6 +67,14 @@ class ViterbiPass {
     [[nodiscard]] std::size_t duration(std::size_t end, std::size_t state) const;
     [[nodiscard]] std::size_t last_duration(std::size_t state) const;
 
+    // All that these choose from: scores[d - 1] for d = 1 .. scores.size(), comparable with each other; -inf for what
+    // is impossible.
+    void durations(std::size_t end, std::size_t state, std::vector<double> &scores) const;
+    void last_durations(std::size_t state, std::vector<double> &scores) const;
+
+    // What ended() was at `place`, 0 < place < end(), (K,); only where one matrix of transitions holds for all frames.
+    [[nodiscard]] std::span<const double> ends(std::size_t place) const;
+
     // The state before the best segment of `state` that begins at `place` > 0, the smallest of equals.
     [[nodiscard]] std::size_t origin(std::size_t place, std::size_t state) const;
 
@@ -87,6 +95,8 @@ class ViterbiPass {
     void rebase();
     void shift(std::size_t state, double amount);
     [[nodiscard]] std::size_t best_origin(const double *ended, const double *log_transitions, std::size_t state) const;
+    template <typename Visit> void visit_segments(std::size_t end, std::size_t state, const double *later,
+                                                  const double *opening, Visit &&visit) const;
     [[nodiscard]] Maximum best_segment(std::size_t end, std::size_t state, const double *later,
                                        const double *opening) const;
 
