@@ -37,6 +37,28 @@ inline F64 select(M64 mask, F64 yes, F64 no) { return {_mm512_mask_blend_pd(mask
 inline bool any(M64 mask) { return mask != 0; }
 inline unsigned bits(M64 mask) { return mask; } // bit i is lane i
 
+// The largest lane of each of 8 vectors.
+inline F64 largest_of(const F64 *a) {
+    __m512d pairs[4];
+    for (int i = 0; i < 4; ++i) {
+        const __m512d x = a[2 * i].v;
+        const __m512d y = a[2 * i + 1].v;
+        pairs[i] =
+            _mm512_maskz_max_pd(0xff, _mm512_maskz_unpacklo_pd(0xff, x, y), _mm512_maskz_unpackhi_pd(0xff, x, y));
+    }
+    __m512d fours[2]; // (a0 a1 a2 a3) of the low and of the high halves
+    for (int i = 0; i < 2; ++i) {
+        const __m512d x = pairs[2 * i];
+        const __m512d y = pairs[2 * i + 1];
+        const __m512d low = _mm512_maskz_shuffle_f64x2(0xff, x, y, _MM_SHUFFLE(2, 0, 2, 0));
+        const __m512d high = _mm512_maskz_shuffle_f64x2(0xff, x, y, _MM_SHUFFLE(3, 1, 3, 1));
+        fours[i] = _mm512_maskz_max_pd(0xff, low, high);
+    }
+    const __m512d low = _mm512_maskz_shuffle_f64x2(0xff, fours[0], fours[1], _MM_SHUFFLE(2, 0, 2, 0));
+    const __m512d high = _mm512_maskz_shuffle_f64x2(0xff, fours[0], fours[1], _MM_SHUFFLE(3, 1, 3, 1));
+    return {_mm512_maskz_max_pd(0xff, low, high)};
+}
+
 // Half a vector, where it is all there is to fill.
 struct F64Half {
     static constexpr std::size_t lanes = 4;
@@ -77,6 +99,13 @@ inline F64 select(M64 mask, F64 yes, F64 no) { return {_mm256_blendv_pd(no.v, ye
 inline unsigned bits(M64 mask) { return static_cast<unsigned>(_mm256_movemask_pd(mask.v)); }
 inline bool any(M64 mask) { return bits(mask) != 0; }
 
+// The largest lane of each of 4 vectors.
+inline F64 largest_of(const F64 *a) {
+    const __m256d x = _mm256_max_pd(_mm256_unpacklo_pd(a[0].v, a[1].v), _mm256_unpackhi_pd(a[0].v, a[1].v));
+    const __m256d y = _mm256_max_pd(_mm256_unpacklo_pd(a[2].v, a[3].v), _mm256_unpackhi_pd(a[2].v, a[3].v));
+    return {_mm256_max_pd(_mm256_permute2f128_pd(x, y, 0x20), _mm256_permute2f128_pd(x, y, 0x31))};
+}
+
 #elif CONV2D_PATH_IS_NEON
 
 struct F64 {
@@ -104,6 +133,9 @@ inline unsigned bits(M64 mask) {
 }
 inline bool any(M64 mask) { return bits(mask) != 0; }
 
+// The largest lane of each of 2 vectors.
+inline F64 largest_of(const F64 *a) { return {vpmaxq_f64(a[0].v, a[1].v)}; }
+
 #else // scalar
 
 struct F64 {
@@ -128,6 +160,7 @@ inline M64 equal(F64 a, F64 b) { return {a.v == b.v}; }
 inline F64 select(M64 mask, F64 yes, F64 no) { return mask.v ? yes : no; }
 inline unsigned bits(M64 mask) { return mask.v ? 1u : 0u; }
 inline bool any(M64 mask) { return mask.v; }
+inline F64 largest_of(const F64 *a) { return *a; }
 
 #endif
 

@@ -95,23 +95,29 @@ bool center(const double *emissions, std::size_t rows, std::size_t states, std::
     return true;
 }
 
-// The 8 ends of a block, one vector of states.
-template <typename Vector> struct Ends {
-    Vector best[kBlock];
+// What the 8 ends of a block have seen, for one vector of states.
+template <typename Vector, std::size_t Width> class Ends {
+  public:
+    Ends(const ViterbiGroup &group, std::size_t lane) : group_(group), lane_(lane), best_(group.pending + lane) {}
 
     [[nodiscard]] Vector lowest() const {
-        Vector low = best[0];
+        Vector low = load_as<Vector>(best_);
         for (std::size_t r = 1; r < kBlock; ++r) {
-            low = min(low, best[r]);
+            low = min(low, load_as<Vector>(best_ + r * Width));
         }
         return low;
     }
 
-    // The places below `last` down to last - 8 * count; weight is that of `last - 1` at the first end.
-    template <std::size_t Width>
-    [[gnu::always_inline]] inline void see(const double *last, const double *weight, std::size_t count) {
+    // 8 * count places before `end`, for all states; `distance` is that of the place before `end` to the first end.
+    void see(std::size_t end, std::size_t distance, std::size_t count) {
         const Adder<Vector> plus;
-        const double *open = last - Width;
+        const double *open = group_.open + lane_ + end * Width - Width;
+        const double *weight = group_.weights + lane_ + (kBlock + distance) * Width;
+        Vector best[kBlock];
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            best[r] = load_as<Vector>(best_ + r * Width);
+        }
 #if CONV2D_PATH_IS_AVX512 || CONV2D_PATH_IS_NEON
         Vector seen[kBlock]; // the weights between this place and the ends; each serves 8 places
 #pragma GCC unroll 8
@@ -142,87 +148,206 @@ template <typename Vector> struct Ends {
             weight += Width;
         }
 #endif
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            store(best_ + r * Width, best[r]);
+        }
     }
+
+    // The bounds' places of one coarse bound that `wanted` has bits for, for one state only: a vector of places.
+    void see_state(std::size_t state, std::size_t first, unsigned wanted, std::size_t start) {
+        const Adder<F64> plus;
+        const std::size_t lane = lane_ + state;
+        F64 best[kBlock];
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            best[r] = broadcast(kNone);
+        }
+        for (; wanted != 0; wanted &= wanted - 1) {
+            const std::size_t place = first + static_cast<std::size_t>(__builtin_ctz(wanted)) * kViterbiFine;
+            const double *open = group_.turned + lane * group_.turned_stride + place;
+            const double *weight =
+                group_.backwards + lane * group_.backwards_stride + group_.zero - (start + 1 - place);
+            for (std::size_t i = 0; i < kViterbiFine; i += F64::lanes) {
+                const F64 places = load(open + i);
+#pragma GCC unroll 8
+                for (std::size_t r = 0; r < kBlock; ++r) {
+                    best[r] = max(plus(places, load(weight + i - r)), best[r]);
+                }
+            }
+        }
+        double largest[kBlock];
+        for (std::size_t r = 0; r < kBlock; r += F64::lanes) {
+            store(largest + r, largest_of(best + r));
+        }
+        double *to = best_ + state;
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            to[r * Width] = largest[r] > to[r * Width] ? largest[r] : to[r * Width];
+        }
+    }
+
+  private:
+    const ViterbiGroup &group_;
+    std::size_t lane_;
+    double *best_;
 };
 
 template <typename Vector, std::size_t Width>
 void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane) noexcept {
     const std::size_t start = block.start;
     const std::size_t end = start + block.passed + 1;
-    const double *weights = group.weights + lane;
-    const double *open = group.open + lane;
-    Ends<Vector> ends;
     for (std::size_t r = 0; r < kBlock; ++r) {
-        ends.best[r] = end <= block.durations ? add(load_as<Vector>(group.initial + lane),
-                                                    load_as<Vector>(group.opening + lane + (end + r) * Width))
-                                              : broadcast_as<Vector>(kNone);
+        store(group.pending + lane + r * Width, end <= block.durations
+                                                    ? add(load_as<Vector>(group.initial + lane),
+                                                          load_as<Vector>(group.opening + lane + (end + r) * Width))
+                                                    : broadcast_as<Vector>(kNone));
     }
-    // weights has kBlock rows before duration 0; the place before the block's first lies two before its first end.
-    const double *nearest = weights + (kBlock + 2) * Width;
+    Ends<Vector, Width> ends(group, lane);
     const std::size_t reach = block.durations > 1 ? block.durations - 1 : 0; // places before the block
     const std::size_t oldest = start > reach ? start - reach : 0;
     if (!block.pruned) {
-        ends.template see<Width>(open + start * Width, nearest, (start - oldest + kBlock - 1) / kBlock);
-    } else {
-        const std::size_t newest = start / kViterbiCoarse;
-        ends.template see<Width>(open + start * Width, nearest, (start - newest * kViterbiCoarse) / kBlock);
-        const std::size_t first = oldest / kViterbiCoarse;
-        const auto look = [&](std::size_t coarse) __attribute__((always_inline)) {
-            Vector low = ends.lowest();
-            for (std::size_t place = (coarse + 1) * kViterbiCoarse; place > coarse * kViterbiCoarse;) {
-                place -= kViterbiFine;
-                const Vector bound = add(load_as<Vector>(group.fine_max + lane + place / kViterbiFine * Width),
-                                         load_as<Vector>(group.fine_weight + lane + (start - place) / kBlock * Width));
-                if (any(greater(bound, low))) {
-                    ends.template see<Width>(open + (place + kViterbiFine) * Width,
-                                             nearest + (start - place - kViterbiFine) * Width, kViterbiFine / kBlock);
-                    low = ends.lowest();
+        ends.see(start, 2, (start - oldest + kBlock - 1) / kBlock);
+        return;
+    }
+    const std::size_t newest = start / kViterbiCoarse;
+    const std::size_t first = oldest / kViterbiCoarse;
+    ends.see(start, 2, (start - newest * kViterbiCoarse) / kBlock);
+    constexpr std::size_t kParts = kViterbiCoarse / kViterbiFine;
+    constexpr unsigned kFew = Vector::lanes / 4 + 1;
+    const auto look = [&](std::size_t coarse) __attribute__((always_inline)) {
+        const Vector low = ends.lowest();
+        unsigned wanted[kParts];
+        unsigned states = 0;
+        unsigned parts = 0;
+        for (std::size_t part = 0; part < kParts; ++part) {
+            const std::size_t place = coarse * kViterbiCoarse + part * kViterbiFine;
+            const Vector bound = add(load_as<Vector>(group.fine_max + lane + place / kViterbiFine * Width),
+                                     load_as<Vector>(group.fine_weight + lane + (start - place) / kBlock * Width));
+            wanted[part] = bits(greater(bound, low));
+            states |= wanted[part];
+            parts |= (wanted[part] != 0 ? 1u : 0u) << part;
+        }
+        if (Vector::lanes > 2 && static_cast<unsigned>(__builtin_popcount(states)) <= kFew) {
+            for (; states != 0; states &= states - 1) {
+                const auto state = static_cast<std::size_t>(__builtin_ctz(states));
+                unsigned mine = 0;
+                for (std::size_t part = 0; part < kParts; ++part) {
+                    mine |= (wanted[part] >> state & 1u) << part;
                 }
+                ends.see_state(state, coarse * kViterbiCoarse, mine, start);
             }
-        };
-        const auto bound_of = [&](std::size_t coarse) {
-            return add(load_as<Vector>(group.coarse_max + lane + coarse * Width),
-                       load_as<Vector>(group.coarse_weight + lane + (start - coarse * kViterbiCoarse) / kBlock * Width));
-        };
-        if (newest - first <= 4) {
-            for (std::size_t coarse = newest; coarse-- > first;) {
-                look(coarse);
+            return;
+        }
+        for (std::size_t part = kParts; part-- > 0;) {
+            if ((parts >> part & 1u) != 0) {
+                const std::size_t after = coarse * kViterbiCoarse + (part + 1) * kViterbiFine;
+                ends.see(after, start + 2 - after, kViterbiFine / kBlock);
             }
-        } else {
-            // The most promising of each lane first: what they reach rules out most of the others.
-            Vector highest = broadcast_as<Vector>(kNone);
-            Vector where = broadcast_as<Vector>(static_cast<double>(first));
-            Vector number = broadcast_as<Vector>(static_cast<double>(newest));
-            const Vector one = broadcast_as<Vector>(1.0);
-            for (std::size_t coarse = newest; coarse-- > first;) {
-                const Vector bound = bound_of(coarse);
-                number = sub(number, one);
-                const auto better = greater(bound, highest);
-                highest = max(bound, highest);
-                where = select(better, number, where);
-                store(block.bounds + coarse * kBlock, bound);
-                block.done[coarse] = 0;
-            }
-            double numbers[Vector::lanes];
-            store(numbers, where);
-            for (const double one_lane : numbers) {
-                const auto coarse = static_cast<std::size_t>(one_lane);
-                if (block.done[coarse] == 0) {
-                    block.done[coarse] = 1;
-                    look(coarse);
-                }
-            }
-            Vector low = ends.lowest();
-            for (std::size_t coarse = newest; coarse-- > first;) {
-                if (any(greater(load_as<Vector>(block.bounds + coarse * kBlock), low)) && block.done[coarse] == 0) {
-                    look(coarse);
-                    low = ends.lowest();
-                }
+        }
+    };
+    if (newest - first <= 4) {
+        for (std::size_t coarse = newest; coarse-- > first;) {
+            look(coarse);
+        }
+        return;
+    }
+    // The most promising of each lane first: what they reach rules out most of the others.
+    Vector highest = broadcast_as<Vector>(kNone);
+    Vector where = broadcast_as<Vector>(static_cast<double>(first));
+    Vector number = broadcast_as<Vector>(static_cast<double>(newest));
+    const Vector one = broadcast_as<Vector>(1.0);
+    for (std::size_t coarse = newest; coarse-- > first;) {
+        const Vector bound =
+            add(load_as<Vector>(group.coarse_max + lane + coarse * Width),
+                load_as<Vector>(group.coarse_weight + lane + (start - coarse * kViterbiCoarse) / kBlock * Width));
+        number = sub(number, one);
+        const auto better = greater(bound, highest);
+        highest = max(bound, highest);
+        where = select(better, number, where);
+        store(block.bounds + coarse * kBlock, bound);
+        block.done[coarse] = 0;
+    }
+    double numbers[Vector::lanes];
+    store(numbers, where);
+    for (const double one_lane : numbers) {
+        const auto coarse = static_cast<std::size_t>(one_lane);
+        if (block.done[coarse] == 0) {
+            block.done[coarse] = 1;
+            look(coarse);
+        }
+    }
+    Vector low = ends.lowest();
+    for (std::size_t coarse = newest; coarse-- > first;) {
+        if (any(greater(load_as<Vector>(block.bounds + coarse * kBlock), low)) && block.done[coarse] == 0) {
+            look(coarse);
+            low = ends.lowest();
+        }
+    }
+}
+
+void turn(const ViterbiBlock &block) noexcept {
+    for (std::size_t g = 0; g < block.groups_count; ++g) {
+        const ViterbiGroup &group = block.groups[g];
+        const double *open = group.open + block.start * group.width;
+        for (std::size_t lane = 0; lane < group.width && group.first + lane < block.states; ++lane) {
+            double *turned = group.turned + lane * group.turned_stride + block.start;
+            double *kept = block.places + (group.first + lane) * block.places_stride;
+            for (std::size_t r = 0; r < kBlock; ++r) {
+                turned[r] = open[r * group.width + lane];
+                kept[r] = block.written[r * block.padded + group.first + lane];
             }
         }
     }
-    for (std::size_t r = 0; r < kBlock; ++r) {
-        store(group.pending + lane + r * Width, ends.best[r]);
+}
+
+ViterbiBest best(const double *places, const double *weights, std::size_t n, const double *amounts,
+                 std::size_t amounts_count, double least) noexcept {
+    const auto score = [&](std::size_t i) __attribute__((always_inline)) {
+        F64 sum = load(places + i);
+        for (std::size_t m = 0; m < amounts_count; ++m) {
+            sum = add(sum, broadcast(amounts[m]));
+        }
+        return add(sum, load(weights + i));
+    };
+    const auto score_one = [&](std::size_t i) {
+        double sum = places[i];
+        for (std::size_t m = 0; m < amounts_count; ++m) {
+            sum += amounts[m];
+        }
+        return sum + weights[i];
+    };
+    F64 most = broadcast(least);
+    F64 other = most;
+    std::size_t i = 0;
+    for (; i + 2 * F64::lanes <= n; i += 2 * F64::lanes) {
+        most = max(score(i), most);
+        other = max(score(i + F64::lanes), other);
+    }
+    const std::size_t tail = i;
+    double lanes[F64::lanes];
+    store(lanes, max(most, other));
+    double value = least;
+    for (const double lane : lanes) {
+        value = lane > value ? lane : value;
+    }
+    for (; i < n; ++i) {
+        const double one = score_one(i);
+        value = one > value ? one : value;
+    }
+    if (!(value > least)) {
+        return {least, n};
+    }
+    while (i > tail) {
+        if (score_one(--i) == value) {
+            return {value, i};
+        }
+    }
+    for (;;) { // it is there
+        i -= F64::lanes;
+        const unsigned found = bits(equal(score(i), broadcast(value)));
+        if (found != 0) {
+            return {value, i + 31u - static_cast<unsigned>(__builtin_clz(found))};
+        }
     }
 }
 
@@ -238,9 +363,8 @@ void gather(const ViterbiBlock &block, const ViterbiGroup &group) noexcept {
     }
 }
 
-template <typename Vector, std::size_t Width>
-[[gnu::always_inline]] inline void relax_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane,
-                                               std::size_t r) {
+template <typename Vector, std::size_t Width> [[gnu::always_inline]] inline void
+relax_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane, std::size_t r) {
     const Vector place = load_as<Vector>(group.open + lane + (block.start + r) * Width);
     const double *weight = group.weights + lane + (kBlock + 1) * Width;
     double *pending = group.pending + lane + r * Width;
@@ -261,9 +385,8 @@ void relax(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t r) 
     }
 }
 
-template <typename Vector, std::size_t Width>
-[[gnu::always_inline]] inline void enter_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane,
-                                               std::size_t r) {
+template <typename Vector, std::size_t Width> [[gnu::always_inline]] inline void
+enter_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane, std::size_t r) {
     const Adder<Vector> plus;
     const std::size_t column = group.first + lane;
     const double *matrix = block.transitions + r * block.transitions_step + column;
@@ -286,7 +409,7 @@ template <typename Vector, std::size_t Width>
     const Vector score = sub(entered, load_as<Vector>(block.sums + column));
     const std::size_t place = block.start + r;
     store(group.open + lane + place * Width, score);
-    store(block.places + r * block.padded + column, score);
+    store(block.written + r * block.padded + column, score);
     store(block.ends + r * block.padded + column, load_as<Vector>(ended + column));
     if (block.pruned) {
         double *fine = group.fine_max + lane + place / kViterbiFine * Width;
@@ -313,8 +436,9 @@ template <typename Each> [[gnu::always_inline]] inline void for_lanes(const Vite
 }
 
 void enter(const ViterbiBlock &block, std::size_t r) noexcept {
-    for_lanes(block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
-                         __attribute__((always_inline)) { enter_lanes<Vector, Width>(block, group, lane, r); });
+    for_lanes(
+        block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
+                   __attribute__((always_inline)) { enter_lanes<Vector, Width>(block, group, lane, r); });
 }
 
 std::size_t advance(const ViterbiBlock &block, std::size_t from, std::size_t to) noexcept {
@@ -322,24 +446,26 @@ std::size_t advance(const ViterbiBlock &block, std::size_t from, std::size_t to)
         enter(block, r);
         const double *emissions = block.emissions + r * block.padded;
         unsigned beyond = 0;
-        for_lanes(block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
-                             __attribute__((always_inline)) {
-            const std::size_t column = group.first + lane;
-            const Vector sum = add(load_as<Vector>(block.sums + column), load_as<Vector>(emissions + column));
-            beyond |= bits(greater(broadcast_as<Vector>(-block.limit), sum)) |
-                      bits(greater(sum, broadcast_as<Vector>(block.limit)));
-        });
+        for_lanes(
+            block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group,
+                                                           std::size_t lane) __attribute__((always_inline)) {
+                const std::size_t column = group.first + lane;
+                const Vector sum = add(load_as<Vector>(block.sums + column), load_as<Vector>(emissions + column));
+                beyond |= bits(greater(broadcast_as<Vector>(-block.limit), sum)) |
+                          bits(greater(sum, broadcast_as<Vector>(block.limit)));
+            });
         if (beyond != 0) {
             return r;
         }
-        for_lanes(block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
-                             __attribute__((always_inline)) {
-            const std::size_t column = group.first + lane;
-            const Vector sum = add(load_as<Vector>(block.sums + column), load_as<Vector>(emissions + column));
-            store(block.sums + column, sum);
-            relax_lanes<Vector, Width>(block, group, lane, r);
-            store(block.ended + column, add(sum, load_as<Vector>(group.pending + lane + r * Width)));
-        });
+        for_lanes(
+            block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group,
+                                                           std::size_t lane) __attribute__((always_inline)) {
+                const std::size_t column = group.first + lane;
+                const Vector sum = add(load_as<Vector>(block.sums + column), load_as<Vector>(emissions + column));
+                store(block.sums + column, sum);
+                relax_lanes<Vector, Width>(block, group, lane, r);
+                store(block.ended + column, add(sum, load_as<Vector>(group.pending + lane + r * Width)));
+            });
     }
     return to;
 }
@@ -347,6 +473,6 @@ std::size_t advance(const ViterbiBlock &block, std::size_t from, std::size_t to)
 } // namespace
 
 extern const ViterbiKernels kViterbiKernels;
-constexpr ViterbiKernels kViterbiKernels{center, valid, gather, relax, advance, enter};
+constexpr ViterbiKernels kViterbiKernels{center, valid, gather, relax, advance, turn, best, enter};
 
 } // namespace conv2d::simd::CONV2D_PATH
