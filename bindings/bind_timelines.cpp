@@ -145,7 +145,7 @@ considered, and O(D) for each frame of one that can begin where self-transitions
 >>> emissions = np.log([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]])
 >>> states, _, segments, expected = hsmm_mbr(emissions, [[-np.inf, 0], [0, -np.inf]], [0, 0], [[0, 0], [0, 0]])
 >>> states, round(expected, 3)
-(array([0, 0, 1]), 0.683)
+(array([0, 0, 1]), 0.766)
 )");
     module.def("hsmm_expected_scores", &expected_scores, py::arg("log_emissions"), py::arg("log_transitions"),
                py::arg("log_initial"), py::arg("log_durations"), py::arg("states"), py::arg("censoring") = "none",

@@ -19,16 +19,7 @@ class BestPaths {
   public:
     BestPaths(Matrix<const double> log_emissions, const HsmmModel &model)
         : transitions_(model.log_transitions), initial_(model.log_initial), pass_(model, log_emissions.rows) {
-        const std::size_t states = log_emissions.cols;
-        if (transitions_.rows == states) {
-            pass_.push(log_emissions);
-        } else { // the pass then keeps the states before only
-            for (std::size_t t = 0; t < log_emissions.rows; ++t) {
-                pass_.push({log_emissions.row(t).data(), 1, states},
-                           {transitions_.data + t * states * states, states, states});
-                ended_.insert(ended_.end(), pass_.ended().begin(), pass_.ended().end());
-            }
-        }
+        pass_.push(log_emissions, by_frame() ? transitions_ : Matrix<const double>{});
         final_ = pass_.end_scores();
         best_ = *std::max_element(final_.begin(), final_.end());
         if (best_ == kNever) {
@@ -44,11 +35,7 @@ class BestPaths {
 
     // Best score with a segment of each state that ends at `place`, of each duration for one state.
     [[nodiscard]] std::span<const double> ended(std::size_t place) const {
-        if (place == frames()) {
-            return final_;
-        }
-        return ended_.empty() ? pass_.ends(place)
-                              : std::span<const double>(ended_.data() + (place - 1) * states(), states());
+        return place == frames() ? std::span<const double>(final_) : pass_.ends(place);
     }
     void durations(std::size_t place, std::size_t state, std::vector<double> &scores) const {
         if (place == frames()) {
@@ -65,7 +52,7 @@ class BestPaths {
             return;
         }
         const auto before = ended(place);
-        const std::size_t first = ended_.empty() ? 0 : place * states();
+        const std::size_t first = by_frame() ? place * states() : 0;
         scores.resize(states());
         for (std::size_t k = 0; k < states(); ++k) {
             scores[k] = before[k] + transitions_(first + k, state);
@@ -73,10 +60,11 @@ class BestPaths {
     }
 
   private:
+    [[nodiscard]] bool by_frame() const { return transitions_.rows != initial_.size(); }
+
     Matrix<const double> transitions_;
     std::span<const double> initial_;
     detail::ViterbiPass pass_;
-    std::vector<double> ended_;
     std::vector<double> final_;
     double best_ = 0.0;
 };
