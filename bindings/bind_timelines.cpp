@@ -137,7 +137,8 @@ transitions and durations are finite. T = 0 gives empty arrays, a score of 0 and
 'sample' is exact over all possible timelines. The state of the largest posterior in each frame alone
 (`hsmm_forward_backward`) is expected to be right as often or more, but may be no timeline of the model.
 'segment' (Dinkelbach's iteration, 1967, over shortest paths) is exact for T up to 256 but for probabilities below
-1e-5; beyond that segments begin and end at chosen places only: four for each expected boundary, the peaks of the
+1e-5, and of nearly equal timelines it takes the more accurate (an F1 of 0.01 at most for an accuracy of 1, as an
+overlap of a half leaves boundaries free); beyond that segments begin and end at chosen places only: four for each expected boundary, the peaks of the
 posterior of boundaries, and those of `hsmm_viterbi` and of 'sample', than which it never expects less.
 'sample' takes forward-backward and two passes of O(T K (K + D)); 'segment' in addition O(length) for each segment
 considered, and O(D) for each frame of one that can begin where self-transitions are allowed. O(T K) memory.

@@ -24,14 +24,16 @@ constexpr std::size_t kBlindReach = 4;  // the same for runs that are as good as
 constexpr double kMassOfPlace = 0.25;   // expected boundaries for one chosen place
 constexpr double kPeak = 0.02;          // posterior of a boundary that is worth a place of its own
 constexpr double kNeverRight = 1e-5;    // chances that count as none
+constexpr double kAccuracy = 0.01;      // F1 that a timeline may give up for an accuracy of 1
 constexpr double kNoRow = 1e-7;         // chance of a run to begin that counts as none
 
-// A run that may be chosen, and the chance that it is right.
+// A run that may be chosen, the chance that it is right, and its expected share of all right frames.
 struct Candidate {
     std::size_t state;
     std::size_t start;
     std::size_t end;
     double right = 0.0;
+    double accuracy = 0.0;
 };
 
 // Which runs count as the same: intersection / union >= overlap, as doubles divide.
@@ -159,6 +161,20 @@ void set_chances(RunLattice &runs, Overlap overlap, std::vector<Candidate> &cand
     }
 }
 
+void set_accuracies(Matrix<const double> posteriors, std::span<Candidate> candidates) {
+    std::vector<double> sums(posteriors.rows + 1, 0.0); // of one state
+    for (std::size_t k = 0; k < posteriors.cols; ++k) {
+        for (std::size_t t = 0; t < posteriors.rows; ++t) {
+            sums[t + 1] = sums[t] + posteriors(t, k);
+        }
+        for (Candidate &run : candidates) {
+            if (run.state == k) {
+                run.accuracy = (sums[run.end] - sums[run.start]) / static_cast<double>(posteriors.rows);
+            }
+        }
+    }
+}
+
 std::vector<Candidate> runs_of(std::span<const std::int64_t> labels) {
     std::vector<Candidate> runs;
     for (std::size_t t = 0; t < labels.size(); ++t) {
@@ -201,8 +217,9 @@ class Tilings {
         places_.erase(std::unique(places_.begin(), places_.end()), places_.end());
     }
 
-    // The tiling with the largest sum of 2 P(right) - price; neighbours differ in state. Needs one to exist.
-    [[nodiscard]] std::vector<Candidate> best(double price) const {
+    // The tiling with the largest sum of 2 P(right) - price + bonus * accuracy; neighbours differ in state. Needs one
+    // to exist.
+    [[nodiscard]] std::vector<Candidate> best(double price, double bonus = 0.0) const {
         constexpr std::size_t kNone = static_cast<std::size_t>(-1);
         std::vector<double> value(places_.size() * states_, kNever); // up to a run of a state that ends at a place
         std::vector<std::size_t> through(value.size(), kNone);       // that run
@@ -231,8 +248,9 @@ class Tilings {
                 }
                 const auto end = std::lower_bound(places_.begin(), places_.end(), run.end);
                 const std::size_t reached = static_cast<std::size_t>(end - places_.begin()) * states_ + run.state;
-                if (*end == run.end && sum + 2.0 * run.right - price > value[reached]) {
-                    value[reached] = sum + 2.0 * run.right - price;
+                sum += 2.0 * run.right - price + bonus * run.accuracy;
+                if (*end == run.end && sum > value[reached]) {
+                    value[reached] = sum;
                     through[reached] = next;
                 }
             }
@@ -343,12 +361,13 @@ Decision hsmm_mbr_segments(Matrix<const double> log_emissions, const HsmmModel &
         return {};
     }
     RunLattice runs(lattice);
-    std::vector<std::vector<Candidate>> known{runs_of(labels_of(hsmm_viterbi(log_emissions, model).segments)),
-                                              runs_of(detail::labels_of_least_errors(lattice))};
-    std::vector<Candidate> candidates = known[0];
-    candidates.insert(candidates.end(), known[1].begin(), known[1].end());
+    std::vector<Candidate> candidates = runs_of(labels_of(hsmm_viterbi(log_emissions, model).segments));
+    for (const Candidate &run : runs_of(detail::labels_of_least_errors(lattice))) {
+        candidates.push_back(run);
+    }
     candidates = choose_candidates(runs, choose_places(runs, candidates), candidates);
     set_chances(runs, {overlap}, candidates);
+    set_accuracies(lattice.posteriors(), candidates);
     const Tilings tilings(model, log_emissions.rows, std::move(candidates));
 
     // At the price of a run that is the best F1 itself, the best tiling has that F1; from below the price only rises.
@@ -363,6 +382,9 @@ Decision hsmm_mbr_segments(Matrix<const double> log_emissions, const HsmmModel &
             f1 = reached;
         }
     }
+    // Overlaps leave room for where a run begins and ends: there the frames decide.
+    chosen = tilings.best(f1, 2.0 * runs.expected_runs() * kAccuracy);
+    f1 = expected_f1(chosen, runs.expected_runs());
     std::vector<std::int64_t> labels;
     for (const Candidate &run : chosen) {
         labels.resize(run.end, static_cast<std::int64_t>(run.state));

@@ -1,7 +1,7 @@
 """The part that HMM and HSMM share: scores of frames in, timeline or posteriors out, through the native core."""
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from conv2d.errors import UsageError
 from conv2d.temporal.protocol import Decoded, FloatArray, check_format, check_log_proba, require_positive
 from conv2d.temporal.statistics import SegmentStatistics, count_segments
+from conv2d.temporal.timelines import ManyTimelines
 from conv2d_core import hsmm_filter, hsmm_forward_backward, hsmm_viterbi
 
 FORMAT = "conv2d-hsmm/1"
@@ -26,7 +27,7 @@ Censoring = Literal["none", "right", "left", "both"]
 
 
 @dataclass(eq=False)
-class SegmentModel(ABC):
+class SegmentModel(ManyTimelines):
     """Base of :class:`~conv2d.temporal.hsmm.HSMM` and :class:`~conv2d.temporal.hmm.HMM`; see there.
 
     Fitted attributes carry a trailing underscore: ``class_log_prior_`` (K,), ``log_initial_`` (K,),
@@ -217,6 +218,13 @@ class SegmentModel(ABC):
             censoring=self.censoring,
         )
         return np.asarray(filtered, dtype=np.float64)
+
+    def _scores(
+        self, verb: str, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None, ends: bool
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        self._check_fitted(verb)
+        emissions = self._ended(self.emissions(log_proba, has_data), ends)
+        return emissions, self.log_transitions_, self.log_initial_, self.log_durations_
 
     def _ended(self, emissions: FloatArray, ends: bool) -> FloatArray:
         """Scores (T, K) in whose last frame, if the recording ends there, is added in which class recordings end."""
