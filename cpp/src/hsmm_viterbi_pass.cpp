@@ -34,6 +34,8 @@ std::size_t rebase_interval(std::size_t durations) {
 
 constexpr std::size_t kApart = 8; // doubles between rows, so that equal places do not share a cache set
 
+constexpr std::size_t kByteStates = 256; // whose numbers fit a byte
+
 constexpr std::size_t kPrunedFrom = 64; // durations; below, bounds cost more than they save
 
 // Frames whose history is allocated at once while the length of the recording is not known.
@@ -104,8 +106,9 @@ class Reader {
 ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> frames)
     : states_(model.log_initial.size()), weights_(model, frames.value_or(model.log_durations.cols)),
       window_(weights_.durations), rebase_every_(rebase_interval(model.log_durations.cols)),
-      by_frame_(model.log_transitions.rows != states_), kernels_(&simd::viterbi_kernels(simd_path())),
-      first_scores_(model.log_initial.begin(), model.log_initial.end()), impossible_before_(states_, 0),
+      by_frame_(model.log_transitions.rows != states_), plain_(model.log_durations.cols == 1),
+      kernels_(&simd::viterbi_kernels(simd_path())), first_scores_(model.log_initial.begin(), model.log_initial.end()),
+      impossible_before_(states_, 0),
       chunk_frames_(frames ? round_up(std::max<std::size_t>(*frames, 1), kViterbiBlock) : kChunkFrames),
       shifts_(states_) {
     const bool pruned = window_ >= kPrunedFrom;
@@ -169,6 +172,9 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
 }
 
 void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
+    for (std::size_t k = 0; k < states_ && plain_; ++k) {
+        weighted_ = weighted_ || *weights_.inner(k) != 0.0;
+    }
     std::copy(model.log_initial.begin(), model.log_initial.end(), initial_);
     for (std::size_t from = 0; from < states_ && !by_frame_; ++from) {
         std::copy_n(model.log_transitions.row(from).data(), states_, transitions_ + from * block_.padded);
@@ -231,9 +237,13 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
         if (by_frame_) {
             take_transitions({log_transitions.data + t * states_ * states_, frames * states_, states_}, r);
         }
-        take(r, r + frames);
-        if (r + frames == kViterbiBlock || t + frames == log_emissions.rows) {
-            kernels_->turn(block_);
+        if (plain_) {
+            take_plain(r, r + frames);
+        } else {
+            take(r, r + frames);
+            if (r + frames == kViterbiBlock || t + frames == log_emissions.rows) {
+                kernels_->turn(block_);
+            }
         }
         for (std::size_t i = 0; i < frames; ++i) {
             taken_.add(offsets[i]);
@@ -246,20 +256,24 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
 }
 
 ViterbiPass::Chunk ViterbiPass::new_chunk() const {
-    const std::size_t places = states_ * places_stride();
+    const std::size_t places = plain_ ? 0 : block_.padded * places_stride();
     const std::size_t ends = chunk_frames_ * block_.padded;
     const std::size_t origins = by_frame_ ? round_up(chunk_frames_ * states_, 2) / 2 : 0;
-    Chunk chunk{WorkBlock(places + ends + origins), nullptr, nullptr, nullptr};
+    const std::size_t bytes = plain_ ? round_up(chunk_frames_ * block_.padded, 8) / 8 : 0;
+    Chunk chunk{WorkBlock(places + ends + bytes + origins), nullptr, nullptr, nullptr, nullptr};
     chunk.places = chunk.memory.data();
     chunk.ends = chunk.places + places;
-    chunk.origins = reinterpret_cast<std::uint32_t *>(chunk.ends + ends);
+    chunk.bytes = reinterpret_cast<unsigned char *>(chunk.ends + ends);
+    chunk.origins = reinterpret_cast<std::uint32_t *>(chunk.ends + ends + bytes);
     return chunk;
 }
 
 // Rows for the block that end_ lies in, in the groups and in the history.
 void ViterbiPass::make_room() {
     const std::size_t start = end_ / kViterbiBlock * kViterbiBlock;
-    if (start - rows_begin_ + kViterbiBlock > capacity_) {
+    if (plain_) {
+        rows_begin_ = start; // no places are kept
+    } else if (start - rows_begin_ + kViterbiBlock > capacity_) {
         const std::size_t kept = (start - std::min(start, window_)) / kViterbiCoarse * kViterbiCoarse;
         const std::size_t gone = kept - rows_begin_;
         for (ViterbiGroup &group : groups_) {
@@ -284,11 +298,16 @@ void ViterbiPass::make_room() {
     }
     block_.start = start - rows_begin_;
     block_.passed = rows_begin_;
-    block_.places = places_at(start, 0);
+    if (plain_) {
+        block_.origins = chunk_of(start).bytes + (start - chunks_begin_) % chunk_frames_ * block_.padded;
+    } else {
+        block_.places = places_at(start, 0);
+    }
     block_.places_stride = places_stride();
     block_.ends = ends_at(start);
     if (end_ == start) {
         fresh_ = false;
+        block_.moved = false;
     }
 }
 
@@ -326,6 +345,36 @@ void ViterbiPass::take(std::size_t from, std::size_t to) {
             ++r;
         }
     }
+}
+
+void ViterbiPass::take_plain(std::size_t from, std::size_t to) {
+    const std::size_t padded = block_.padded;
+    for (std::size_t r = from; r < to && weighted_; ++r) {
+        if (end_ == 0 && r == 0) {
+            continue; // the first segment has a weight of its own
+        }
+        for (std::size_t k = 0; k < states_; ++k) {
+            emissions_[r * padded + k] += *weights_.inner(k);
+        }
+    }
+    if (end_ == 0) {
+        std::fill_n(block_.ends, padded, kNever);
+        std::fill_n(block_.origins, states_ <= kByteStates ? padded : 0, static_cast<unsigned char>(0));
+        for (std::size_t k = 0; k < states_; ++k) {
+            block_.ended[k] = first_scores_[k] + emissions_[k] + *weights_.first(k);
+        }
+        ++end_;
+        ++from;
+    }
+    if (by_frame_ && states_ > kByteStates) {
+        for (std::size_t r = from; r < to; ++r, ++end_) {
+            kernels_->advance_plain(block_, r, r + 1);
+            keep_origins(r);
+        }
+        return;
+    }
+    kernels_->advance_plain(block_, from, to);
+    end_ += to - from;
 }
 
 // The states before are found at once where the matrix will be gone later.
@@ -435,6 +484,12 @@ void ViterbiPass::rebase() {
     const double largest = *std::max_element(block_.ended, block_.ended + states_);
     const double whole = largest == kNever ? 0.0 : std::rint(largest);
     taken_.add(whole);
+    for (std::size_t k = 0; k < states_ && plain_; ++k) {
+        block_.ended[k] -= whole;
+    }
+    if (plain_) {
+        return;
+    }
     for (std::size_t k = 0; k < states_; ++k) {
         shift(k, block_.sums[k] - whole, end_);
         block_.sums[k] = 0.0;
@@ -448,6 +503,7 @@ void ViterbiPass::shift(std::size_t state, double amount, std::size_t place) {
     const std::size_t width = group.width;
     const std::size_t lane = state - group.first;
     initial_[state] += amount;
+    block_.moved = true;
     const std::size_t oldest = place > window_ ? place - window_ : 0;
     const std::size_t from = std::max({oldest, rows_begin_, impossible_before_[state]}) - rows_begin_;
     const std::size_t to = place - rows_begin_;
@@ -496,6 +552,9 @@ void ViterbiPass::forget_before(std::size_t place) {
 }
 
 std::vector<double> ViterbiPass::end_scores() const {
+    if (plain_) {
+        return {block_.ended, block_.ended + states_}; // the one duration weighs the same at both ends
+    }
     std::vector<double> scores(states_, kNever);
     for (std::size_t k = 0; k < states_; ++k) {
         scores[k] = block_.sums[k] + best_last(k).value;
@@ -513,7 +572,7 @@ double ViterbiPass::open_score(std::size_t place, std::size_t state) const {
     return open + block_.sums[state];
 }
 
-std::size_t ViterbiPass::last_duration(std::size_t state) const { return best_last(state).index; }
+std::size_t ViterbiPass::last_duration(std::size_t state) const { return plain_ ? 1 : best_last(state).index; }
 
 // Calls visit(first, count, amounts) for runs of places that ends at `end` see with the same shifts, the nearest first,
 // leaving out impossible ones and place 0, down to begin(). Returns the shifts of the places before the last run.
@@ -554,6 +613,9 @@ double ViterbiPass::first_score(std::size_t state, const std::vector<double> &am
 }
 
 std::size_t ViterbiPass::duration(std::size_t end, std::size_t state) const {
+    if (plain_) {
+        return 1;
+    }
     const ViterbiGroup &group = groups_[state / 8];
     const double *zero = group.backwards + (state - group.first) * group.backwards_stride + group.zero;
     Maximum best{kNever, 0};
@@ -601,12 +663,20 @@ Maximum ViterbiPass::best_last(std::size_t state) const {
 
 void ViterbiPass::durations(std::size_t end, std::size_t state, std::vector<double> &scores) const {
     scores.clear();
+    if (plain_) {
+        scores.push_back(0.0);
+        return;
+    }
     visit_segments(end, state, weights_.inner(state), weights_.first(state),
                    [&](std::size_t, double score) { scores.push_back(score); });
 }
 
 void ViterbiPass::last_durations(std::size_t state, std::vector<double> &scores) const {
     scores.clear();
+    if (plain_) {
+        scores.push_back(0.0);
+        return;
+    }
     visit_segments(end_, state, weights_.last(state), weights_.whole(state),
                    [&](std::size_t, double score) { scores.push_back(score); });
 }
@@ -614,6 +684,9 @@ void ViterbiPass::last_durations(std::size_t state, std::vector<double> &scores)
 std::span<const double> ViterbiPass::ends(std::size_t place) const { return {ends_at(place), states_}; }
 
 std::size_t ViterbiPass::origin(std::size_t place, std::size_t state) const {
+    if (plain_ && states_ <= kByteStates) {
+        return chunk_of(place).bytes[(place - chunks_begin_) % chunk_frames_ * block_.padded + state];
+    }
     if (by_frame_) {
         return chunk_of(place).origins[(place - chunks_begin_) % chunk_frames_ * states_ + state];
     }
@@ -631,25 +704,70 @@ std::size_t ViterbiPass::best_origin(const double *ended, const double *log_tran
     return best.index;
 }
 
+std::vector<Segment> ViterbiPass::path(std::size_t state) const {
+    const auto segment = [](std::size_t of, std::size_t start, std::size_t end) {
+        return Segment{static_cast<std::int64_t>(of), static_cast<std::int64_t>(start), static_cast<std::int64_t>(end)};
+    };
+    std::vector<Segment> segments;
+    if (plain_ && chunks_.size() == 1 && states_ <= kByteStates) {
+        segments.resize(end_);
+        const unsigned char *origins = chunks_.front().bytes + (end_ - 1 - chunks_begin_) * block_.padded;
+        for (std::size_t start = end_; start-- > 0; origins -= block_.padded) {
+            segments[start] = segment(state, start, start + 1);
+            state = origins[state];
+        }
+        return segments;
+    }
+    // Backwards into memory that is reused, then once into what is returned.
+    std::size_t room = std::min<std::size_t>(end_, 1024);
+    WorkBlock found(3 * room);
+    std::size_t count = 0;
+    for (std::size_t end = end_, start = end - last_duration(state);;) {
+        if (count == room) {
+            room *= 2;
+            WorkBlock larger(3 * room);
+            std::memcpy(larger.data(), found.data(), count * sizeof(Segment));
+            found = std::move(larger);
+        }
+        const Segment one = segment(state, start, end);
+        std::memcpy(found.data() + 3 * count++, &one, sizeof one);
+        if (start == 0) {
+            break;
+        }
+        state = origin(start, state);
+        end = start;
+        start = end - duration(end, state);
+    }
+    segments.resize(count);
+    for (Segment &one : segments) {
+        std::memcpy(&one, found.data() + 3 * --count, sizeof one);
+    }
+    return segments;
+}
+
 std::vector<std::byte> ViterbiPass::save() const {
     std::vector<std::byte> bytes;
-    const std::uint64_t sizes[] = {states_, window_, by_frame_, end_, end_ - begin_};
+    const std::uint64_t sizes[] = {states_, window_, kind(), end_, end_ - begin_};
     write(bytes, std::span<const std::uint64_t>(sizes));
     write(bytes, taken_);
     for (const double *row : {block_.sums, block_.ended, initial_}) {
         write(bytes, std::span(row, states_));
     }
-    for (std::size_t place = end_ - std::min(end_, window_); place < end_; ++place) {
+    for (std::size_t place = end_ - (plain_ ? 0 : std::min(end_, window_)); place < end_; ++place) {
         for (const ViterbiGroup &group : groups_) {
             write(bytes, std::span(group.open + (place - rows_begin_) * group.width,
                                    std::min(group.width, states_ - group.first)));
         }
     }
     for (std::size_t place = begin_; place < end_; ++place) {
-        for (std::size_t k = 0; k < states_; ++k) {
+        for (std::size_t k = 0; k < states_ && !plain_; ++k) {
             write(bytes, *places_at(place, k));
         }
         write(bytes, std::span<const double>(ends_at(place), states_));
+        if (plain_) {
+            write(bytes, std::span<const unsigned char>(
+                             chunk_of(place).bytes + (place - chunks_begin_) % chunk_frames_ * block_.padded, states_));
+        }
         if (by_frame_) {
             write(bytes, std::span<const std::uint32_t>(
                              chunk_of(place).origins + (place - chunks_begin_) % chunk_frames_ * states_, states_));
@@ -668,7 +786,7 @@ std::vector<std::byte> ViterbiPass::save() const {
 void ViterbiPass::restore(std::span<const std::byte> bytes) {
     Reader reader(bytes);
     const auto sizes = reader.array<std::uint64_t>(5);
-    if (sizes[0] != states_ || sizes[1] != window_ || sizes[2] != (by_frame_ ? 1 : 0) || sizes[4] > sizes[3] ||
+    if (sizes[0] != states_ || sizes[1] != window_ || sizes[2] != kind() || sizes[4] > sizes[3] ||
         sizes[4] > bytes.size()) {
         throw_other_model();
     }
@@ -678,7 +796,7 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
     const auto sums = reader.array<double>(states_);
     const auto ended = reader.array<double>(states_);
     const auto initial = reader.array<double>(states_);
-    const std::size_t oldest = end - std::min(end, window_);
+    const std::size_t oldest = end - (plain_ ? 0 : std::min(end, window_));
     const auto open = reader.array<double>((end - oldest) * states_);
     const std::size_t first = (end - held) / kViterbiBlock * kViterbiBlock;
     std::deque<Chunk> chunks;
@@ -688,12 +806,19 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
         }
         const Chunk &chunk = chunks.back();
         const std::size_t row = (place - first) % chunk_frames_;
-        const auto places = reader.array<double>(states_);
-        for (std::size_t k = 0; k < states_; ++k) {
+        const auto places = reader.array<double>(plain_ ? 0 : states_);
+        for (std::size_t k = 0; k < places.size(); ++k) {
             chunk.places[k * places_stride() + row] = places[k];
         }
         std::fill_n(std::copy_n(reader.array<double>(states_).data(), states_, chunk.ends + row * block_.padded),
                     block_.padded - states_, kNever);
+        if (plain_) {
+            const auto origins = reader.array<unsigned char>(states_);
+            if (std::any_of(origins.begin(), origins.end(), [&](unsigned char k) { return k >= states_; })) {
+                throw_other_model();
+            }
+            std::copy_n(origins.data(), states_, chunk.bytes + row * block_.padded);
+        }
         if (by_frame_) {
             const auto origins = reader.array<std::uint32_t>(states_);
             if (std::any_of(origins.begin(), origins.end(), [&](std::uint32_t k) { return k >= states_; })) {
@@ -726,7 +851,8 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
     fresh_ = false;
     rows_begin_ = oldest / kViterbiCoarse * kViterbiCoarse;
     // The places of a block that is under way will be turned once more.
-    for (std::size_t place = std::max(first, end / kViterbiBlock * kViterbiBlock); place < end; ++place) {
+    block_.moved = true;
+    for (std::size_t place = std::max(first, end / kViterbiBlock * kViterbiBlock); place < end && !plain_; ++place) {
         for (std::size_t k = 0; k < states_; ++k) {
             block_.written[place % kViterbiBlock * block_.padded + k] = *places_at(place, k);
         }

@@ -82,6 +82,9 @@ class ViterbiPass {
     // The state before the best segment of `state` that begins at `place` > 0, the smallest of equals.
     [[nodiscard]] std::size_t origin(std::size_t place, std::size_t state) const;
 
+    // The segments of the best path whose last one is of `state` and ends at end(), all of them remembered.
+    [[nodiscard]] std::vector<Segment> path(std::size_t state) const;
+
     // All of it, in a layout that is the same on every path, and back into a pass of the same model and frames.
     // restore() throws std::invalid_argument on bytes that save() of such a pass did not write.
     [[nodiscard]] std::vector<std::byte> save() const;
@@ -95,16 +98,19 @@ class ViterbiPass {
     };
     struct Chunk {
         WorkBlock memory;
-        double *places;         // (K, chunk_frames_) scores as they were written first
+        double *places;         // (padded, chunk_frames_ + 8) scores as they were written first
         double *ends;           // (chunk_frames_, padded) ended() as the change of state saw it
+        unsigned char *bytes;   // (chunk_frames_, padded) states before, where all segments are of one frame
         std::uint32_t *origins; // (chunk_frames_, K) states before, where the transitions differ by frame
     };
 
     void fill_tables(const HsmmModel &model, std::size_t distances);
+    [[nodiscard]] std::uint64_t kind() const { return (by_frame_ ? 1u : 0u) + (plain_ ? 2u : 0u); }
     void make_room();
     [[nodiscard]] Chunk new_chunk() const;
     void take_transitions(Matrix<const double> log_transitions, std::size_t r);
     void take(std::size_t from, std::size_t to);
+    void take_plain(std::size_t from, std::size_t to);
     [[nodiscard]] std::size_t advance_by_frame(std::size_t from, std::size_t to);
     void keep_origins(std::size_t r);
     [[nodiscard]] bool leaves_limit(std::size_t r) const;
@@ -134,7 +140,9 @@ class ViterbiPass {
     SegmentWeights weights_;
     std::size_t window_;
     std::size_t rebase_every_;
-    bool by_frame_; // transitions differ by frame
+    bool by_frame_;         // transitions differ by frame
+    bool weighted_ = false; // plain, and the one duration has a weight
+    bool plain_;            // all segments are of one frame: no places are kept, and origins as bytes
     const simd::ViterbiKernels *kernels_;
 
     WorkBlock tables_; // of the groups, and rows of one block of frames

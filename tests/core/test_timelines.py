@@ -76,8 +76,8 @@ def test_equal_scores_come_in_a_fixed_order(case: Case, k: int, distinct: str) -
 @pytest.mark.parametrize("censoring", CENSORING)
 @pytest.mark.parametrize("self_transitions", [False, True])
 def test_the_first_is_that_of_viterbi(censoring: str, self_transitions: bool) -> None:
-    for seed in range(6):
-        case = random_case(400, 4, 50, seed)
+    for seed in range(3):
+        case = random_case(250, 4, 50, seed)
         if self_transitions:
             np.fill_diagonal(case.transitions, -2.0)
         states, score, segments = hsmm_viterbi(*case.arguments, censoring)
@@ -86,7 +86,7 @@ def test_the_first_is_that_of_viterbi(censoring: str, self_transitions: bool) ->
         np.testing.assert_array_equal(ranked_segments[0], segments)
         assert np.all(np.diff(scores) <= 0)
         assert len({rows.tobytes() for rows in ranked_segments}) == 30
-        for one, rows in zip(scores, ranked_segments, strict=True):
+        for one, rows in zip(scores[::10], ranked_segments[::10], strict=True):
             assert path_score(case, censoring, rows) == pytest.approx(one, abs=1e-9)
         scores, runs = hsmm_kbest(*case.arguments, 30, censoring, "labels")
         assert scores[0] == score

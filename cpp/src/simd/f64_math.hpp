@@ -9,21 +9,26 @@
 namespace conv2d::simd::CONV2D_PATH {
 namespace {
 
-#if CONV2D_PATH_IS_AVX512
+#if CONV2D_PATH_IS_AVX512 // maskz: GCC 12 warns of the undefined operand in the plain intrinsics
 
 inline F64 shift_left_52(F64 a) {
-    return {_mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a.v), 52))};
+    return {_mm512_castsi512_pd(_mm512_maskz_slli_epi64(0xff, _mm512_castpd_si512(a.v), 52))};
 }
 inline F64 shift_right_52(F64 a) {
-    return {_mm512_castsi512_pd(_mm512_srli_epi64(_mm512_castpd_si512(a.v), 52))};
+    return {_mm512_castsi512_pd(_mm512_maskz_srli_epi64(0xff, _mm512_castpd_si512(a.v), 52))};
 }
 inline F64 bits_and(F64 a, F64 b) {
-    return {_mm512_castsi512_pd(_mm512_and_si512(_mm512_castpd_si512(a.v), _mm512_castpd_si512(b.v)))};
+    return {_mm512_and_pd(a.v, b.v)};
 }
 inline F64 bits_or(F64 a, F64 b) {
-    return {_mm512_castsi512_pd(_mm512_or_si512(_mm512_castpd_si512(a.v), _mm512_castpd_si512(b.v)))};
+    return {_mm512_or_pd(a.v, b.v)};
 }
-inline double largest_lane(F64 a) { return _mm512_reduce_max_pd(a.v); }
+inline double largest_lane(F64 a) {
+    F64 b = {_mm512_maskz_permutex_pd(0xff, a.v, 0b01001110)};
+    b = max(a, b);
+    b = max(b, {_mm512_maskz_permutex_pd(0xff, b.v, 0b10110001)});
+    return _mm512_cvtsd_f64(max(b, {_mm512_maskz_shuffle_f64x2(0xff, b.v, b.v, 0b01001110)}).v);
+}
 
 #elif CONV2D_PATH_IS_AVX2
 

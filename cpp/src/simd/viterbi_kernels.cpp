@@ -27,24 +27,24 @@ template <typename Vector> struct Adder {
 };
 #endif
 
-inline bool is_score(double value) { return value <= 1e200 && (value >= -1e200 || value == kNone); }
+constexpr double kMost = 1e200;
+constexpr unsigned kAllLanes = (1u << F64::lanes) - 1;
+
+inline bool is_score(double value) { return value <= kMost && (value >= -kMost || value == kNone); }
+
+// Whether all lanes are log scores. NaN fails every comparison.
+inline bool are_scores(F64 a) {
+    if (bits(at_most(a, broadcast(kMost))) != kAllLanes) {
+        return false;
+    }
+    const unsigned low = bits(greater(broadcast(-kMost), a));
+    return low == 0 || (low & ~bits(equal(a, broadcast(kNone)))) == 0;
+}
 
 bool valid(const double *values, std::size_t n) noexcept {
-    const F64 most = broadcast(1e200);
-    const F64 least = broadcast(-1e200);
-    const F64 never = broadcast(kNone);
-    const unsigned all = (1u << F64::lanes) - 1;
     std::size_t i = 0;
-    for (; i + 2 * F64::lanes <= n; i += 2 * F64::lanes) {
-        const F64 a = load(values + i);
-        const F64 b = load(values + i + F64::lanes);
-        // NaN fails every comparison but an unordered one; "not beyond" is written so that it fails here, too.
-        const unsigned low = bits(greater(least, a)) | bits(greater(a, most)) | (bits(equal(a, a)) ^ all);
-        const unsigned high = bits(greater(least, b)) | bits(greater(b, most)) | (bits(equal(b, b)) ^ all);
-        if (low != 0 && (low & ~bits(equal(a, never))) != 0) {
-            return false;
-        }
-        if (high != 0 && (high & ~bits(equal(b, never))) != 0) {
+    for (; i + F64::lanes <= n; i += F64::lanes) {
+        if (!are_scores(load(values + i))) {
             return false;
         }
     }
@@ -58,38 +58,62 @@ bool valid(const double *values, std::size_t n) noexcept {
 
 bool center(const double *emissions, std::size_t rows, std::size_t states, std::size_t padded, double *out,
             double *offsets) noexcept {
-    if (!valid(emissions, rows * states)) {
-        return false;
+    double largest[kBlock];
+    if (states < F64::lanes) {
+        for (std::size_t r = 0; r < rows; ++r) {
+            const double *row = emissions + r * states;
+            largest[r] = kNone;
+            for (std::size_t k = 0; k < states; ++k) {
+                if (!is_score(row[k])) {
+                    return false;
+                }
+                largest[r] = row[k] > largest[r] ? row[k] : largest[r];
+            }
+        }
+    } else {
+        F64 most[kBlock];
+        F64 zero = broadcast(0.0);
+        F64 least = zero;
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            const double *row = emissions + (r < rows ? r : 0) * states;
+            F64 part = load(row + states - F64::lanes); // overlaps others, which no maximum minds
+            most[r] = part;
+            least = min(part, least);
+            zero = add(sub(part, part), zero); // NaN and infinities leave NaN
+            for (std::size_t k = 0; k + F64::lanes < states; k += F64::lanes) {
+                part = load(row + k);
+                most[r] = max(part, most[r]);
+                least = min(part, least);
+                zero = add(sub(part, part), zero);
+            }
+        }
+        if (bits(equal(zero, broadcast(0.0))) != kAllLanes || any(greater(broadcast(-kMost), least))) {
+            if (!valid(emissions, rows * states)) {
+                return false;
+            }
+        }
+        for (std::size_t r = 0; r < kBlock; r += F64::lanes) {
+            const F64 found = largest_of(most + r);
+            if (any(greater(found, broadcast(kMost)))) {
+                return false;
+            }
+            store(largest + r, found);
+        }
     }
     for (std::size_t r = 0; r < rows; ++r) {
         const double *row = emissions + r * states;
         double *to = out + r * padded;
-        std::size_t k = 0;
-        double largest = kNone;
-        if (states >= F64::lanes) {
-            F64 most = load(row);
-            for (k = F64::lanes; k + F64::lanes <= states; k += F64::lanes) {
-                most = max(most, load(row + k));
-            }
-            double lanes[F64::lanes];
-            store(lanes, most);
-            for (const double lane : lanes) {
-                largest = lane > largest ? lane : largest;
-            }
-        }
-        for (; k < states; ++k) {
-            largest = row[k] > largest ? row[k] : largest;
-        }
-        const double offset = largest == kNone ? 0.0 : largest;
+        const double offset = largest[r] == kNone ? 0.0 : largest[r];
         offsets[r] = offset;
-        for (k = 0; k + F64::lanes <= states; k += F64::lanes) {
-            store(to + k, sub(load(row + k), broadcast(offset)));
-        }
-        for (; k < states; ++k) {
-            to[k] = row[k] - offset;
-        }
-        for (; k < padded; ++k) {
-            to[k] = 0.0;
+        if (states < F64::lanes) {
+            for (std::size_t k = 0; k < states; ++k) {
+                to[k] = row[k] - offset;
+            }
+        } else {
+            for (std::size_t k = 0; k + F64::lanes < states; k += F64::lanes) {
+                store(to + k, sub(load(row + k), broadcast(offset)));
+            }
+            store(to + states - F64::lanes, sub(load(row + states - F64::lanes), broadcast(offset)));
         }
     }
     return true;
@@ -285,16 +309,45 @@ void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::siz
     }
 }
 
+// The block's 8 rows of `width` doubles, each column to its own place.
+template <typename Vector> void turn_rows(const double *rows, std::size_t width, std::size_t columns, double *to,
+                                          std::size_t stride, double *also, std::size_t also_stride) {
+    constexpr std::size_t kLanes = Vector::lanes;
+    for (std::size_t lane = 0; lane < columns; lane += kLanes) {
+        for (std::size_t r = 0; r < kBlock; r += kLanes) {
+            Vector part[kLanes];
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < kLanes; ++i) {
+                part[i] = load_as<Vector>(rows + (r + i) * width + lane);
+            }
+            transpose(part);
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < kLanes; ++i) {
+                store(to + (lane + i) * stride + r, part[i]);
+                if (also != nullptr) {
+                    store(also + (lane + i) * also_stride + r, part[i]);
+                }
+            }
+        }
+    }
+}
+
 void turn(const ViterbiBlock &block) noexcept {
     for (std::size_t g = 0; g < block.groups_count; ++g) {
         const ViterbiGroup &group = block.groups[g];
+        double *turned = group.turned + block.start;
+        double *kept = block.places + group.first * block.places_stride;
         const double *open = group.open + block.start * group.width;
-        for (std::size_t lane = 0; lane < group.width && group.first + lane < block.states; ++lane) {
-            double *turned = group.turned + lane * group.turned_stride + block.start;
-            double *kept = block.places + (group.first + lane) * block.places_stride;
+        const double *written = block.written + group.first;
+        double *also = block.moved ? nullptr : turned;
+        if (group.width == 8) {
+            turn_rows<F64>(written, block.padded, 8, kept, block.places_stride, also, group.turned_stride);
+        } else {
+            turn_rows<F64Half>(written, block.padded, 4, kept, block.places_stride, also, group.turned_stride);
+        }
+        for (std::size_t lane = 0; block.moved && lane < group.width; ++lane) {
             for (std::size_t r = 0; r < kBlock; ++r) {
-                turned[r] = open[r * group.width + lane];
-                kept[r] = block.written[r * block.padded + group.first + lane];
+                turned[lane * group.turned_stride + r] = open[r * group.width + lane];
             }
         }
     }
@@ -441,7 +494,85 @@ void enter(const ViterbiBlock &block, std::size_t r) noexcept {
                    __attribute__((always_inline)) { enter_lanes<Vector, Width>(block, group, lane, r); });
 }
 
+// A whole block of states that fit one vector: nothing but the history leaves the registers.
+template <typename Vector> std::size_t advance_vector(const ViterbiBlock &block) noexcept {
+    constexpr std::size_t kWidth = Vector::lanes;
+    const ViterbiGroup &group = *block.groups;
+    const Vector never = broadcast_as<Vector>(kNone);
+    const Vector limit = broadcast_as<Vector>(block.limit);
+    const Vector other_limit = broadcast_as<Vector>(-block.limit);
+    Vector transitions[kWidth];
+    Vector pending[kBlock];
+    Vector sum = load_as<Vector>(block.sums);
+    Vector ended = load_as<Vector>(block.ended);
+    Vector highest = never;
+    const double *weights = group.weights + (kBlock + 1) * kWidth;
+    double *open = group.open + block.start * kWidth;
+    std::size_t stopped = kBlock;
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kBlock; ++r) {
+        pending[r] = load_as<Vector>(group.pending + r * kWidth);
+    }
+#pragma GCC unroll 8
+    for (std::size_t from = 0; from < kWidth; ++from) {
+        transitions[from] = from < block.states ? load_as<Vector>(block.transitions + from * kWidth) : never;
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kBlock; ++r) {
+        double *ends = block.ends + r * kWidth;
+        store(ends, ended);
+        Vector entered[kWidth];
+#pragma GCC unroll 8
+        for (std::size_t from = 0; from < kWidth; ++from) {
+            entered[from] = add(broadcast_as<Vector>(ends[from]), transitions[from]);
+        }
+#pragma GCC unroll 3
+        for (std::size_t half = kWidth / 2; half != 0; half /= 2) {
+#pragma GCC unroll 4
+            for (std::size_t from = 0; from < half; ++from) {
+                entered[from] = max(entered[from], entered[from + half]);
+            }
+        }
+        const Vector score = sub(entered[0], sum);
+        store(open + r * kWidth, score);
+        store(block.written + r * kWidth, score);
+        highest = max(score, highest);
+        const Vector next = add(sum, load_as<Vector>(block.emissions + r * kWidth));
+        if (bits(greater(other_limit, next)) | bits(greater(next, limit))) {
+            stopped = r;
+            break;
+        }
+        sum = next;
+#pragma GCC unroll 8
+        for (std::size_t j = r; j < kBlock; ++j) {
+            pending[j] = max(add(score, load_as<Vector>(weights + (j - r) * kWidth)), pending[j]);
+        }
+        ended = add(sum, pending[r]);
+    }
+    store(block.sums, sum);
+    store(block.ended, ended);
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kBlock; ++r) {
+        store(group.pending + r * kWidth, pending[r]);
+    }
+    if (block.pruned) {
+        double *fine = group.fine_max + block.start / kViterbiFine * kWidth;
+        double *coarse = group.coarse_max + block.start / kViterbiCoarse * kWidth;
+        store(fine, block.start % kViterbiFine == 0 ? highest : max(highest, load_as<Vector>(fine)));
+        store(coarse, block.start % kViterbiCoarse == 0 ? highest : max(highest, load_as<Vector>(coarse)));
+    }
+    return stopped;
+}
+
 std::size_t advance(const ViterbiBlock &block, std::size_t from, std::size_t to) noexcept {
+    if (from == 0 && to == kBlock && block.groups_count == 1) {
+        if (block.padded == F64::lanes) {
+            return advance_vector<F64>(block);
+        }
+        if (block.padded == F64Half::lanes) {
+            return advance_vector<F64Half>(block);
+        }
+    }
     for (std::size_t r = from; r < to; ++r) {
         enter(block, r);
         const double *emissions = block.emissions + r * block.padded;
@@ -470,9 +601,104 @@ std::size_t advance(const ViterbiBlock &block, std::size_t from, std::size_t to)
     return to;
 }
 
+// `emissions` hold the weight of the one duration, too.
+template <typename Vector>
+void advance_plain_vector(const ViterbiBlock &block, std::size_t start, std::size_t to) noexcept {
+    constexpr std::size_t kWidth = Vector::lanes;
+    const Vector never = broadcast_as<Vector>(kNone);
+    Vector transitions[kWidth];
+    Vector numbers[kWidth];
+#pragma GCC unroll 8
+    for (std::size_t from = 0; from < kWidth; ++from) {
+        transitions[from] = from < block.states ? load_as<Vector>(block.transitions + from * kWidth) : never;
+        numbers[from] = broadcast_as<Vector>(static_cast<double>(from));
+    }
+    Vector ended = load_as<Vector>(block.ended);
+    for (std::size_t r = start; r < to; ++r) {
+        double *ends = block.ends + r * kWidth;
+        store(ends, ended);
+        Vector entered[kWidth];
+        Vector best[kWidth];
+#pragma GCC unroll 8
+        for (std::size_t from = 0; from < kWidth; ++from) {
+            entered[from] = add(broadcast_as<Vector>(ends[from]), transitions[from]);
+            best[from] = entered[from];
+        }
+#pragma GCC unroll 3
+        for (std::size_t half = kWidth / 2; half != 0; half /= 2) {
+#pragma GCC unroll 4
+            for (std::size_t from = 0; from < half; ++from) {
+                best[from] = max(best[from], best[from + half]);
+            }
+        }
+        ended = add(best[0], load_as<Vector>(block.emissions + r * kWidth));
+        Vector origin = numbers[kWidth - 1];
+#pragma GCC unroll 8
+        for (std::size_t later = 0; later < kWidth; ++later) { // the smallest last
+            const std::size_t from = kWidth - 1 - later;
+            origin = select(equal(entered[from], best[0]), numbers[from], origin);
+        }
+        store_bytes(block.origins + r * kWidth, origin);
+    }
+    store(block.ended, ended);
+}
+
+void advance_plain(const ViterbiBlock &block, std::size_t start, std::size_t to) noexcept {
+    if (block.padded == F64::lanes && block.transitions_step == 0) {
+        advance_plain_vector<F64>(block, start, to);
+        return;
+    }
+    if (block.padded == F64Half::lanes && block.transitions_step == 0) {
+        advance_plain_vector<F64Half>(block, start, to);
+        return;
+    }
+    for (std::size_t r = start; r < to; ++r) {
+        double *ends = block.ends + r * block.padded;
+        for (std::size_t k = 0; k < block.padded; ++k) {
+            ends[k] = block.ended[k];
+        }
+        const double *matrix = block.transitions + r * block.transitions_step;
+        for_lanes(
+            block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
+                       __attribute__((always_inline)) {
+                           const std::size_t column = group.first + lane;
+                           const auto entered = [&](std::size_t from) __attribute__((always_inline)) {
+                               return add(broadcast_as<Vector>(ends[from]),
+                                          load_as<Vector>(matrix + from * block.padded + column));
+                           };
+                           const std::size_t half = block.states / 2; // two chains at once
+                           const Vector one = broadcast_as<Vector>(1.0);
+                           Vector low = entered(0);
+                           Vector high = entered(half);
+                           Vector low_origin = broadcast_as<Vector>(0.0);
+                           Vector high_origin = broadcast_as<Vector>(static_cast<double>(half));
+                           Vector low_number = low_origin;
+                           Vector high_number = high_origin;
+                           for (std::size_t from = 1; from < half; ++from) {
+                               low_number = add(low_number, one);
+                               const Vector score = entered(from);
+                               low_origin = select(greater(score, low), low_number, low_origin);
+                               low = max(score, low);
+                           }
+                           for (std::size_t from = half + 1; from < block.states; ++from) {
+                               high_number = add(high_number, one);
+                               const Vector score = entered(from);
+                               high_origin = select(greater(score, high), high_number, high_origin);
+                               high = max(score, high);
+                           }
+                           const Vector origin = select(greater(high, low), high_origin, low_origin);
+                           store(block.ended + column,
+                                 add(max(high, low), load_as<Vector>(block.emissions + r * block.padded + column)));
+                           if (block.states <= 256) {
+                               store_bytes(block.origins + r * block.padded + column, origin);
+                           }
+                       });
+    }
+}
+
 } // namespace
 
 extern const ViterbiKernels kViterbiKernels;
-constexpr ViterbiKernels kViterbiKernels{center, valid, gather, relax, advance, turn, best, enter};
+constexpr ViterbiKernels kViterbiKernels{center, valid, gather, relax, advance, advance_plain, turn, best, enter};
 
 } // namespace conv2d::simd::CONV2D_PATH

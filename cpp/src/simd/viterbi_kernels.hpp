@@ -52,11 +52,13 @@ struct ViterbiBlock {
     double *sums;                 // (padded,) emissions since the last shift
     double *ended;                // (padded,)
     double *written;              // (8, padded) scores of the block's places as they were written first
+    bool moved;                   // whether they were moved since, unlike those in `open`
     double *places;               // where these are kept for the traceback: 8 doubles a state
     std::size_t places_stride;    // from those of one state to those of the next
     double *ends;                 // (8, padded) where `ended` is kept as the change of state saw it
     double *bounds;               // scratch: a row of 8 for each kViterbiCoarse places that are held
     unsigned char *done;          // scratch: one for each of them
+    unsigned char *origins;       // (8, padded) where the states before are kept, when all segments are of one frame
     double limit;                 // sums beyond it must be shifted first
     bool pruned;                  // whether bounds are kept and used
 };
@@ -81,6 +83,8 @@ struct ViterbiKernels {
     // Frames from .. to - 1 of the block. Stops early after beginning the segments of a frame that takes a sum beyond
     // the limit; returns the frame at which it stopped, or `to`.
     std::size_t (*advance)(const ViterbiBlock &block, std::size_t from, std::size_t to) noexcept;
+    // Frames from .. to - 1 of the block where every segment is of one frame. Of states beyond 256 no origin is kept.
+    void (*advance_plain)(const ViterbiBlock &block, std::size_t from, std::size_t to) noexcept;
     // Copies the block's places to `turned` and to where they are kept.
     void (*turn)(const ViterbiBlock &block) noexcept;
     // Index n when nothing is larger than `least`.
