@@ -3,16 +3,15 @@
 
 #include "conv2d/timelines.hpp"
 
-#include "hsmm_lattice.hpp"
-
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace conv2d::detail {
 
-// The labels (T,) of hsmm_mbr_samples; T > 0.
-[[nodiscard]] std::vector<std::int64_t> labels_of_least_errors(const SegmentLattice &lattice);
+// The labels (T,) of hsmm_mbr_samples, given the posteriors (T, K) of the same; T > 0.
+[[nodiscard]] std::vector<std::int64_t> labels_of_least_errors(Matrix<const double> log_emissions,
+                                                               const HsmmModel &model, Matrix<const double> posteriors);
 
 // The best segmentation of given labels. Throws as hsmm_viterbi does when they have none.
 [[nodiscard]] Timeline best_with_labels(Matrix<const double> log_emissions, const HsmmModel &model,

@@ -1,6 +1,8 @@
 #include "hsmm_forward.hpp"
 #include "hsmm_mbr.hpp"
 
+#include "conv2d/hsmm_posteriors.hpp"
+
 #include <algorithm>
 #include <cstdint>
 
@@ -19,13 +21,13 @@ std::vector<double> possible(const double *weights, std::size_t count) {
 } // namespace
 
 // The Viterbi recursion with posteriors for emissions, and nothing else that counts.
-std::vector<std::int64_t> labels_of_least_errors(const SegmentLattice &lattice) {
-    const Matrix<const double> posteriors = lattice.posteriors();
-    const std::size_t frames = lattice.frames();
-    const std::size_t states = lattice.states();
-    const std::size_t window = lattice.longest();
+std::vector<std::int64_t> labels_of_least_errors(Matrix<const double> log_emissions, const HsmmModel &model,
+                                                 Matrix<const double> posteriors) {
+    const std::size_t frames = log_emissions.rows;
+    const std::size_t states = log_emissions.cols;
     const std::size_t stride = frames + 1;
-    const SegmentWeights &weights = lattice.weights();
+    const SegmentWeights weights(model, frames);
+    const std::size_t window = weights.durations;
     std::vector<std::vector<double>> inner, first, last, whole;
     for (std::size_t k = 0; k < states; ++k) {
         inner.push_back(possible(weights.inner(k), window));
@@ -43,11 +45,11 @@ std::vector<std::int64_t> labels_of_least_errors(const SegmentLattice &lattice) 
         return places[k * stride + (stride - 1 - place)];
     };
     for (std::size_t k = 0; k < states; ++k) {
-        at(0, k) = lattice.model().log_initial[k] == kNever ? kNever : 0.0;
+        at(0, k) = model.log_initial[k] == kNever ? kNever : 0.0;
     }
     for (std::size_t end = 1; end <= frames; ++end) {
         for (std::size_t k = 0; k < states; ++k) {
-            if (lattice.log_frame(end - 1, k) == kNever) {
+            if (log_emissions(end - 1, k) == kNever) {
                 clear[k] = end;
             }
             sums[k] += posteriors(end - 1, k);
@@ -65,7 +67,7 @@ std::vector<std::int64_t> labels_of_least_errors(const SegmentLattice &lattice) 
         for (std::size_t to = 0; to < states && end < frames; ++to) {
             double best = kNever;
             for (std::size_t from = 0; from < states; ++from) {
-                if (ended[from] > best && transitions_into(lattice.model(), end)(from, to) != kNever) {
+                if (ended[from] > best && transitions_into(model, end)(from, to) != kNever) {
                     best = ended[from];
                     origins[end * states + to] = from;
                 }
@@ -106,13 +108,14 @@ double expected_accuracy(Matrix<const double> posteriors, std::span<const std::i
 } // namespace detail
 
 Decision hsmm_mbr_samples(Matrix<const double> log_emissions, const HsmmModel &model) {
-    const detail::SegmentLattice lattice(log_emissions, model);
+    std::vector<double> shares(log_emissions.rows * log_emissions.cols);
+    hsmm_forward_backward(log_emissions, model, {shares.data(), log_emissions.rows, log_emissions.cols});
     if (log_emissions.rows == 0) {
         return {};
     }
-    const auto labels = detail::labels_of_least_errors(lattice);
-    return {detail::best_with_labels(log_emissions, model, labels),
-            detail::expected_accuracy(lattice.posteriors(), labels)};
+    const Matrix<const double> posteriors{shares.data(), log_emissions.rows, log_emissions.cols};
+    const auto labels = detail::labels_of_least_errors(log_emissions, model, posteriors);
+    return {detail::best_with_labels(log_emissions, model, labels), detail::expected_accuracy(posteriors, labels)};
 }
 
 } // namespace conv2d

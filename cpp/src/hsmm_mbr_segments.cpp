@@ -362,7 +362,7 @@ Decision hsmm_mbr_segments(Matrix<const double> log_emissions, const HsmmModel &
     }
     RunLattice runs(lattice);
     std::vector<Candidate> candidates = runs_of(labels_of(hsmm_viterbi(log_emissions, model).segments));
-    for (const Candidate &run : runs_of(detail::labels_of_least_errors(lattice))) {
+    for (const Candidate &run : runs_of(detail::labels_of_least_errors(log_emissions, model, lattice.posteriors()))) {
         candidates.push_back(run);
     }
     candidates = choose_candidates(runs, choose_places(runs, candidates), candidates);
