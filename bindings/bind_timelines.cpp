@@ -2,8 +2,35 @@
 
 #include "conv2d/timelines.hpp"
 
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
 namespace conv2d::bindings {
 namespace {
+
+// (n, 3) state, start, end.
+Contiguous<std::int64_t> segment_rows(std::span<const Segment> segments) {
+    Contiguous<std::int64_t> array({static_cast<py::ssize_t>(segments.size()), py::ssize_t{3}});
+    const auto rows = mutable_matrix(array);
+    for (std::size_t n = 0; n < segments.size(); ++n) {
+        rows(n, 0) = segments[n].state;
+        rows(n, 1) = segments[n].start;
+        rows(n, 2) = segments[n].end;
+    }
+    return array;
+}
+
+// (T,) the state of each frame.
+Contiguous<std::int64_t> frame_states(std::span<const Segment> segments) {
+    Contiguous<std::int64_t> array(segments.empty() ? 0 : static_cast<py::ssize_t>(segments.back().end));
+    const auto states = mutable_vector(array);
+    for (const Segment &segment : segments) {
+        std::fill(states.begin() + segment.start, states.begin() + segment.end, segment.state);
+    }
+    return array;
+}
 
 Distinct parse_distinct(const py::object &name) {
     if (py::isinstance<py::str>(name)) {

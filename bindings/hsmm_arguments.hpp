@@ -1,14 +1,13 @@
-// The arguments that every hsmm_* function takes, and how segments go back.
+// The arguments that every hsmm_* function takes.
 #pragma once
 
 #include "arrays.hpp"
 
 #include "conv2d/hsmm.hpp"
 
-#include <cstdint>
-#include <span>
-
 namespace conv2d::bindings {
+
+[[nodiscard]] Censoring parse_censoring(const py::object &name);
 
 // Held for as long as the core looks at them.
 struct HsmmArguments {
@@ -18,11 +17,5 @@ struct HsmmArguments {
     Contiguous<double> emissions, transitions, initial, durations;
     HsmmModel model;
 };
-
-// (n, 3) state, start, end.
-[[nodiscard]] Contiguous<std::int64_t> segment_rows(std::span<const Segment> segments);
-
-// (T,) the state of each frame.
-[[nodiscard]] Contiguous<std::int64_t> frame_states(std::span<const Segment> segments);
 
 } // namespace conv2d::bindings

@@ -46,6 +46,8 @@ struct ViterbiBlock {
     std::size_t durations;        // the longest
     std::size_t start;            // place of the block's first frame, counted from row 0
     std::size_t passed;           // that place in the recording is start + passed
+    const double *most;           // (padded,) largest transition out of each state; null where they differ by frame
+    std::size_t *sources;         // scratch: (states,)
     const double *transitions;    // (states, padded)
     std::size_t transitions_step; // from the matrix of one frame to that of the next
     const double *emissions;      // (8, padded) less the largest of their frame
