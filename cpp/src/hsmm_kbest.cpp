@@ -262,10 +262,19 @@ class Search {
     void list_durations(Node &at, std::size_t length, double loss) {
         paths_.durations(at.place - length, at.state, scores_);
         const double best = *std::max_element(scores_.begin(), scores_.end());
+        const bool first = at.later.empty();
+        at.later.reserve(at.later.size() + scores_.size());
         for (std::size_t d = 1; d <= scores_.size(); ++d) {
-            if (scores_[d - 1] != kNever) {
-                push(at.later, {loss + (best - scores_[d - 1]), length + d, joined_});
+            if (scores_[d - 1] == kNever) {
+                continue;
             }
+            at.later.push_back({loss + (best - scores_[d - 1]), length + d, joined_});
+            if (!first) {
+                std::push_heap(at.later.begin(), at.later.end(), std::greater<>());
+            }
+        }
+        if (first) { // in one go, O(D)
+            std::make_heap(at.later.begin(), at.later.end(), std::greater<>());
         }
     }
 
