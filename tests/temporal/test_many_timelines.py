@@ -1,5 +1,8 @@
 """k best timelines and decisions of least risk on the models that decode recordings."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -96,3 +99,15 @@ def test_what_cannot_be_used_is_refused(model: SegmentModel) -> None:
             model.expect(Decoded.of(labels), log_proba)
     with pytest.raises(UsageError, match=r"E-TEMPORAL-001: HSMM is not fitted, expected fit\(\) before decode_mbr\(\)"):
         HSMM(n_states=3, frame_s=0.5).decode_mbr(log_proba)
+
+
+def test_the_page_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "timelines.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(snippet, "docs/timelines.md", "exec"), names)
+    accurate, likely = names["accurate"], names["likely"]
+    assert isinstance(accurate, Decoded)
+    assert isinstance(likely, Decoded)
+    assert 0.5 < accurate.expected_accuracy <= 1
+    assert accurate.score <= likely.score + 1e-9
