@@ -1,5 +1,6 @@
 #include "hsmm_forward.hpp"
 #include "hsmm_mbr.hpp"
+#include "hsmm_runs.hpp"
 
 #include "conv2d/hsmm_posteriors.hpp"
 
@@ -52,7 +53,7 @@ std::vector<std::int64_t> labels_of_least_errors(Matrix<const double> log_emissi
             if (log_emissions(end - 1, k) == kNever) {
                 clear[k] = end;
             }
-            sums[k] += posteriors(end - 1, k);
+            sums[k] += probability(posteriors(end - 1, k));
             const double *nearest = &at(end - 1, k);
             const std::size_t reach = std::min(window, end - clear[k]);
             const auto &later = end == frames ? last[k] : inner[k];
@@ -100,7 +101,7 @@ Timeline best_with_labels(Matrix<const double> log_emissions, const HsmmModel &m
 double expected_accuracy(Matrix<const double> posteriors, std::span<const std::int64_t> labels) {
     double right = 0.0;
     for (std::size_t t = 0; t < posteriors.rows; ++t) {
-        right += posteriors(t, static_cast<std::size_t>(labels[t]));
+        right += probability(posteriors(t, static_cast<std::size_t>(labels[t])));
     }
     return posteriors.rows == 0 ? 1.0 : std::min(right / static_cast<double>(posteriors.rows), 1.0);
 }

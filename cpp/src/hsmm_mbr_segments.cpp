@@ -133,7 +133,7 @@ class MatchChances {
             sum += row[std::min(longest, row.size()) - 1];
             sum -= shortest > 1 ? row[std::min(shortest - 1, row.size()) - 1] : 0.0;
         }
-        return std::min(sum, 1.0);
+        return detail::probability(sum);
     }
 
     RunLattice &runs_;
@@ -165,7 +165,7 @@ void set_accuracies(Matrix<const double> posteriors, std::span<Candidate> candid
     std::vector<double> sums(posteriors.rows + 1, 0.0); // of one state
     for (std::size_t k = 0; k < posteriors.cols; ++k) {
         for (std::size_t t = 0; t < posteriors.rows; ++t) {
-            sums[t + 1] = sums[t] + posteriors(t, k);
+            sums[t + 1] = sums[t] + detail::probability(posteriors(t, k));
         }
         for (Candidate &run : candidates) {
             if (run.state == k) {
@@ -200,7 +200,7 @@ double expected_f1(std::span<const Candidate> runs, double true_runs) {
     for (const Candidate &run : runs) {
         right += run.right;
     }
-    return std::min(2.0 * right / (static_cast<double>(runs.size()) + true_runs), 1.0);
+    return detail::probability(2.0 * right / (static_cast<double>(runs.size()) + true_runs));
 }
 
 // Timelines made of candidates, by the places where these begin and end.

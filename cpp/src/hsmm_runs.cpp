@@ -103,11 +103,11 @@ RunLattice::RunLattice(const SegmentLattice &lattice)
         for (std::size_t k = 0; k < states; ++k) {
             const double same = place > 0 && place < frames ? lattice.change(place, k, k) : 0.0;
             if (place < frames) {
-                begins_[place * states + k] = std::max(lattice.begins(place, k) - same, 0.0);
+                begins_[place * states + k] = probability(lattice.begins(place, k) - same);
                 expected_ += begins_[place * states + k];
             }
             if (place > 0) {
-                ends_[place * states + k] = std::max(lattice.ends(place, k) - same, 0.0);
+                ends_[place * states + k] = probability(lattice.ends(place, k) - same);
             }
         }
     }
@@ -133,7 +133,7 @@ void RunLattice::runs_from(std::size_t state, std::size_t start, std::vector<dou
         if (ends_here > 0.0) {
             const double score = seen + weights_(end - start) + std::log(ends_here) - lattice_.log_ended(end, state);
             // What is left of a difference of two shares may be rounding, and must not grow by what it is divided by.
-            sum += std::min(std::exp(score), ends_here);
+            sum += std::min(probability(std::exp(score)), ends_here);
         }
         shares.push_back(sum);
     }

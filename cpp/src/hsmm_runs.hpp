@@ -37,6 +37,9 @@ class RunWeights {
     mutable std::vector<double> terms_; // of one sum
 };
 
+// What rounding made of a probability: beside scores of 1e200 differences of logs lose all their digits.
+[[nodiscard]] inline double probability(double value) { return value > 0.0 ? (value < 1.0 ? value : 1.0) : 0.0; }
+
 // P(a run begins), P(a run ends), P(a run): as SegmentLattice has them for segments.
 class RunLattice {
   public:
