@@ -53,8 +53,8 @@ struct Decision {
 // which is what the F1 of counts pooled over many recordings tends to. Found by Dinkelbach's iteration (1967): for a
 // fixed price of a run the best timeline is a shortest path.
 //
-// Of timelines with nearly the same expected F1 the more accurate one is taken: an F1 of 0.01 at most is given up for an
-// accuracy of 1 (an overlap of a half alone would leave boundaries where they happen to fall).
+// Of timelines with nearly the same expected F1 the more accurate one is taken: an F1 of 0.01 at most is given up for
+// an accuracy of 1 (an overlap of a half alone would leave boundaries where they happen to fall).
 //
 // Exact up to 256 frames but for probabilities below 1e-5. Beyond that runs begin and end at chosen places only: every
 // quarter of an expected boundary, peaks of the posterior of boundaries, and the boundaries of the timelines of
