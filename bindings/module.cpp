@@ -11,6 +11,7 @@ void bind_simd(py::module_ &module);
 void bind_smoothing(py::module_ &module);
 void bind_smoothing_streams(py::module_ &module);
 void bind_stream(py::module_ &module);
+void bind_timelines(py::module_ &module);
 } // namespace conv2d::bindings
 
 PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
@@ -19,6 +20,7 @@ PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
 FSQ        fsq_encode, fsq_quantize, fsq_decode, fsq_margin, fsq_thresholds
 HSMM       hsmm_viterbi, hsmm_viterbi_many, hsmm_forward_backward, hsmm_filter,
            hsmm_expected_counts, hsmm_segment_posteriors, hsmm_boundary_posteriors
+Timelines  hsmm_kbest, hsmm_mbr, hsmm_expected_scores
 Smoothing  mode_filter, median_filter, min_dwell, hysteresis
 Streaming  HsmmStream, ModeStream, MedianStream, MinDwellStream, HysteresisStream
 SIMD       simd_path, simd_paths, use_simd_path
@@ -36,4 +38,5 @@ shape or its values.
     conv2d::bindings::bind_smoothing(module);
     conv2d::bindings::bind_smoothing_streams(module);
     conv2d::bindings::bind_stream(module);
+    conv2d::bindings::bind_timelines(module);
 }

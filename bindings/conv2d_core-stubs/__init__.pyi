@@ -110,6 +110,39 @@ def hsmm_segment_posteriors(
 ) -> NDArray[np.float64]:
     """Probability of each given segment: that the timeline has exactly it, given the whole recording."""
 
+def hsmm_kbest(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    k: SupportsIndex,
+    censoring: Censoring = "none",
+    distinct: Literal["segments", "labels"] = "segments",
+) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
+    """The k best timelines, in descending order of score."""
+
+def hsmm_mbr(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    censoring: Censoring = "none",
+    risk: Literal["sample", "segment"] = "sample",
+    overlap: SupportsFloat = 0.5,
+) -> tuple[NDArray[np.int64], float, NDArray[np.int64], float]:
+    """The timeline that is expected to be right about the most: minimum Bayes risk, where Viterbi is the most likely."""
+
+def hsmm_expected_scores(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    states: ArrayLike,
+    censoring: Censoring = "none",
+    overlap: SupportsFloat = 0.5,
+) -> tuple[float, float]:
+    """What a given timeline is expected to get right, if the model is right."""
+
 @overload
 def mode_filter(labels: NDArray[Label], width: SupportsIndex, out: NDArray[Label] | None = None) -> NDArray[Label]:
     """The most frequent label in a window around each sample; for labels without an order."""

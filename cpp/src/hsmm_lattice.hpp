@@ -38,6 +38,19 @@ class SegmentLattice {
     // shares.size() must not go beyond min(longest(), T - start).
     void segments_from(std::size_t state, std::size_t start, std::span<double> shares) const;
 
+    // Log weights, on a common scale: of all up to a segment of `state` that ends at place `end`, of a segment that
+    // begins at place `start` and all behind it, of a frame, of the whole.
+    [[nodiscard]] double log_ended(std::size_t end, std::size_t state) const { return ended_[end * states() + state]; }
+    [[nodiscard]] double log_follows(std::size_t start, std::size_t state) const {
+        return follows_[start * states() + state];
+    }
+    [[nodiscard]] double log_frame(std::size_t t, std::size_t state) const {
+        return log_emissions_(t, state) - offsets_[t];
+    }
+    [[nodiscard]] double log_whole() const { return evidence_; }
+    [[nodiscard]] const SegmentWeights &weights() const { return weights_; }
+    [[nodiscard]] const HsmmModel &model() const { return model_; }
+
     // Expected changes from one state to another at place `place`, 0 < place < T.
     [[nodiscard]] double change(std::size_t place, std::size_t from, std::size_t to) const;
 

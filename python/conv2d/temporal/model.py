@@ -1,7 +1,7 @@
 """The part that HMM and HSMM share: scores of frames in, timeline or posteriors out, through the native core."""
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -22,6 +22,7 @@ from conv2d.temporal.protocol import (
 )
 from conv2d.temporal.statistics import SegmentStatistics, count_segments
 from conv2d.temporal.stream import HsmmStream
+from conv2d.temporal.timelines import ManyTimelines
 from conv2d_core import hsmm_filter, hsmm_forward_backward, hsmm_viterbi
 
 FORMAT = "conv2d-hsmm/1"
@@ -36,7 +37,7 @@ Censoring = Literal["none", "right", "left", "both"]
 
 
 @dataclass(eq=False)
-class SegmentModel(ABC):
+class SegmentModel(ManyTimelines):
     """Base of :class:`~conv2d.temporal.hsmm.HSMM` and :class:`~conv2d.temporal.hmm.HMM`; see there.
 
     Fitted attributes carry a trailing underscore: ``class_log_prior_`` (K,), ``log_initial_`` (K,),
@@ -277,6 +278,13 @@ class SegmentModel(ABC):
         """Decode a recording while it is made; see :class:`~conv2d.temporal.stream.HsmmStream`."""
         self._check_fitted("stream")
         return HsmmStream(self, max_lag_s=max_lag_s, smoothed_lag_s=smoothed_lag_s, filtered=filtered)
+
+    def _scores(
+        self, verb: str, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None, ends: bool
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        self._check_fitted(verb)
+        emissions = self._ended(self.emissions(log_proba, has_data), ends)
+        return emissions, self.log_transitions_, self.log_initial_, self.log_durations_
 
     def _ended(self, emissions: FloatArray, ends: bool) -> FloatArray:
         """Scores (T, K) in whose last frame, if the recording ends there, is added in which class recordings end."""

@@ -22,11 +22,15 @@ class Decoded:
         labels: (T,) int64 class of each frame.
         segments: (n, 3) int64 label, first frame, frame after the last; neighbours differ in label.
         score: log score of the timeline under the model, NaN for a rule that has no model.
+        expected_accuracy: share of frames that the model expects to be right, NaN where nobody asked.
+        expected_f1: F1 of segments that the model expects, NaN where nobody asked.
     """
 
     labels: IntArray
     segments: IntArray
     score: float = float("nan")
+    expected_accuracy: float = float("nan")
+    expected_f1: float = float("nan")
 
     @classmethod
     def of(cls, labels: npt.ArrayLike, score: float = float("nan")) -> "Decoded":
