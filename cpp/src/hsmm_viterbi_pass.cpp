@@ -50,7 +50,7 @@ class Parts {
     double *operator()(std::size_t doubles, double fill) {
         double *part = memory_ == nullptr ? nullptr : memory_ + used_;
         if (part != nullptr) {
-            std::fill_n(part, doubles, fill);
+            std::fill_n(part, round_up(doubles, 8), fill); // whole vectors may be read
         }
         used_ += round_up(doubles, 8);
         return part;
@@ -133,6 +133,7 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     const auto lay_out = [&](Parts parts) {
         transitions_ = parts((by_frame_ ? kViterbiBlock : 1) * states_ * padded, kNever);
         initial_ = parts(padded, kNever);
+        most_ = parts(padded, kNever);
         block_.sums = parts(padded, 0.0);
         block_.ended = parts(padded, kNever);
         emissions_ = parts(kViterbiBlock * padded, 0.0);
@@ -163,6 +164,12 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     lay_out(Parts(tables_.data()));
     done_.resize(capacity_ / kViterbiCoarse);
     block_.done = done_.data();
+    block_.listed_stride = pruned ? capacity_ / kViterbiFine : 0;
+    listed_.resize(8 * block_.listed_stride);
+    block_.listed = listed_.data();
+    sources_.resize(states_ + 1); // the place after the last is written, too
+    block_.sources = sources_.data();
+    block_.most = by_frame_ ? nullptr : most_;
     block_.emissions = emissions_;
     block_.groups = groups_.data();
     block_.groups_count = groups_.size();
@@ -171,6 +178,10 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     fill_tables(model, distances);
 }
 
+bool ViterbiPass::keeps_bytes() const { return plain_ && states_ <= kByteStates; }
+
+bool ViterbiPass::keeps_origins() const { return by_frame_ && !keeps_bytes(); }
+
 void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
     for (std::size_t k = 0; k < states_ && plain_; ++k) {
         weighted_ = weighted_ || *weights_.inner(k) != 0.0;
@@ -178,6 +189,7 @@ void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
     std::copy(model.log_initial.begin(), model.log_initial.end(), initial_);
     for (std::size_t from = 0; from < states_ && !by_frame_; ++from) {
         std::copy_n(model.log_transitions.row(from).data(), states_, transitions_ + from * block_.padded);
+        most_[from] = *std::max_element(model.log_transitions.row(from).begin(), model.log_transitions.row(from).end());
     }
     for (ViterbiGroup &group : groups_) {
         const std::size_t width = group.width;
@@ -258,8 +270,8 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
 ViterbiPass::Chunk ViterbiPass::new_chunk() const {
     const std::size_t places = plain_ ? 0 : block_.padded * places_stride();
     const std::size_t ends = chunk_frames_ * block_.padded;
-    const std::size_t origins = by_frame_ ? round_up(chunk_frames_ * states_, 2) / 2 : 0;
-    const std::size_t bytes = plain_ ? round_up(chunk_frames_ * block_.padded, 8) / 8 : 0;
+    const std::size_t origins = keeps_origins() ? round_up(chunk_frames_ * states_, 2) / 2 : 0;
+    const std::size_t bytes = keeps_bytes() ? round_up(chunk_frames_ * block_.padded, 8) / 8 : 0;
     Chunk chunk{WorkBlock(places + ends + bytes + origins), nullptr, nullptr, nullptr, nullptr};
     chunk.places = chunk.memory.data();
     chunk.ends = chunk.places + places;
@@ -298,9 +310,10 @@ void ViterbiPass::make_room() {
     }
     block_.start = start - rows_begin_;
     block_.passed = rows_begin_;
-    if (plain_) {
+    if (keeps_bytes()) {
         block_.origins = chunk_of(start).bytes + (start - chunks_begin_) % chunk_frames_ * block_.padded;
-    } else {
+    }
+    if (!plain_) {
         block_.places = places_at(start, 0);
     }
     block_.places_stride = places_stride();
@@ -359,14 +372,14 @@ void ViterbiPass::take_plain(std::size_t from, std::size_t to) {
     }
     if (end_ == 0) {
         std::fill_n(block_.ends, padded, kNever);
-        std::fill_n(block_.origins, states_ <= kByteStates ? padded : 0, static_cast<unsigned char>(0));
+        std::fill_n(block_.origins, keeps_bytes() ? padded : 0, static_cast<unsigned char>(0));
         for (std::size_t k = 0; k < states_; ++k) {
             block_.ended[k] = first_scores_[k] + emissions_[k] + *weights_.first(k);
         }
         ++end_;
         ++from;
     }
-    if (by_frame_ && states_ > kByteStates) {
+    if (keeps_origins()) {
         for (std::size_t r = from; r < to; ++r, ++end_) {
             kernels_->advance_plain(block_, r, r + 1);
             keep_origins(r);
@@ -684,10 +697,10 @@ void ViterbiPass::last_durations(std::size_t state, std::vector<double> &scores)
 std::span<const double> ViterbiPass::ends(std::size_t place) const { return {ends_at(place), states_}; }
 
 std::size_t ViterbiPass::origin(std::size_t place, std::size_t state) const {
-    if (plain_ && states_ <= kByteStates) {
+    if (keeps_bytes()) {
         return chunk_of(place).bytes[(place - chunks_begin_) % chunk_frames_ * block_.padded + state];
     }
-    if (by_frame_) {
+    if (keeps_origins()) {
         return chunk_of(place).origins[(place - chunks_begin_) % chunk_frames_ * states_ + state];
     }
     return best_origin(ends_at(place), transitions_, state);
@@ -709,7 +722,7 @@ std::vector<Segment> ViterbiPass::path(std::size_t state) const {
         return Segment{static_cast<std::int64_t>(of), static_cast<std::int64_t>(start), static_cast<std::int64_t>(end)};
     };
     std::vector<Segment> segments;
-    if (plain_ && chunks_.size() == 1 && states_ <= kByteStates) {
+    if (keeps_bytes() && chunks_.size() == 1) {
         segments.resize(end_);
         const unsigned char *origins = chunks_.front().bytes + (end_ - 1 - chunks_begin_) * block_.padded;
         for (std::size_t start = end_; start-- > 0; origins -= block_.padded) {
@@ -751,12 +764,12 @@ std::vector<std::byte> ViterbiPass::save() const {
     write(bytes, std::span<const std::uint64_t>(sizes));
     write(bytes, taken_);
     for (const double *row : {block_.sums, block_.ended, initial_}) {
-        write(bytes, std::span(row, states_));
+        write(bytes, std::span<const double>(row, states_));
     }
     for (std::size_t place = end_ - (plain_ ? 0 : std::min(end_, window_)); place < end_; ++place) {
         for (const ViterbiGroup &group : groups_) {
-            write(bytes, std::span(group.open + (place - rows_begin_) * group.width,
-                                   std::min(group.width, states_ - group.first)));
+            write(bytes, std::span<const double>(group.open + (place - rows_begin_) * group.width,
+                                                 std::min(group.width, states_ - group.first)));
         }
     }
     for (std::size_t place = begin_; place < end_; ++place) {
@@ -764,11 +777,11 @@ std::vector<std::byte> ViterbiPass::save() const {
             write(bytes, *places_at(place, k));
         }
         write(bytes, std::span<const double>(ends_at(place), states_));
-        if (plain_) {
+        if (keeps_bytes()) {
             write(bytes, std::span<const unsigned char>(
                              chunk_of(place).bytes + (place - chunks_begin_) % chunk_frames_ * block_.padded, states_));
         }
-        if (by_frame_) {
+        if (keeps_origins()) {
             write(bytes, std::span<const std::uint32_t>(
                              chunk_of(place).origins + (place - chunks_begin_) % chunk_frames_ * states_, states_));
         }
@@ -812,14 +825,14 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
         }
         std::fill_n(std::copy_n(reader.array<double>(states_).data(), states_, chunk.ends + row * block_.padded),
                     block_.padded - states_, kNever);
-        if (plain_) {
+        if (keeps_bytes()) {
             const auto origins = reader.array<unsigned char>(states_);
             if (std::any_of(origins.begin(), origins.end(), [&](unsigned char k) { return k >= states_; })) {
                 throw_other_model();
             }
             std::copy_n(origins.data(), states_, chunk.bytes + row * block_.padded);
         }
-        if (by_frame_) {
+        if (keeps_origins()) {
             const auto origins = reader.array<std::uint32_t>(states_);
             if (std::any_of(origins.begin(), origins.end(), [&](std::uint32_t k) { return k >= states_; })) {
                 throw_other_model();
@@ -852,7 +865,7 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
     rows_begin_ = oldest / kViterbiCoarse * kViterbiCoarse;
     // The places of a block that is under way will be turned once more.
     block_.moved = true;
-    for (std::size_t place = std::max(first, end / kViterbiBlock * kViterbiBlock); place < end && !plain_; ++place) {
+    for (std::size_t place = std::max(begin_, end / kViterbiBlock * kViterbiBlock); place < end && !plain_; ++place) {
         for (std::size_t k = 0; k < states_; ++k) {
             block_.written[place % kViterbiBlock * block_.padded + k] = *places_at(place, k);
         }
