@@ -107,8 +107,9 @@ void bind_posteriors(py::module_ &module) {
 Takes the arguments of `hsmm_viterbi` and raises as it does.
 
 Returns (log_likelihood float, posteriors (T, K) float64): the log of the summed weights of all timelines, and
-P(state at t = k | all frames), whose rows sum to 1. T = 0 gives 0.0 and an empty array.
-O(T K (K + D)) time, O(T K + K D) memory.
+P(state at t = k | all frames), whose rows sum to 1; what is below 1e-18 may be 0. T = 0 gives 0.0 and an empty array.
+O(T K (K + D)) time, O(T K + K D) memory. Yu and Kobayashi, An efficient forward-backward algorithm for an explicit
+duration hidden Markov model, IEEE Signal Processing Letters 10 (2003).
 
 >>> hsmm_forward_backward([[0.0, 0.0]], [[-np.inf, 0], [0, -np.inf]], np.log([0.25, 0.75]), [[0.0], [0.0]])[1]
 array([[0.25, 0.75]])

@@ -22,7 +22,8 @@ BlockPass::BlockPass(std::size_t states, std::size_t width, std::size_t ring, bo
                      bool keep_ended) {
     const std::size_t rows = ring * kBlockRows;
     const std::size_t scratch = 8 * (chunks + 2) + 3 * width;
-    memory_ = WorkBlock(width * (3 * rows + 3 * ring + 2 * kBlockRows + 6) + scratch + (keep_ended ? 2 * rows * width : 0));
+    memory_ =
+        WorkBlock(width * (3 * rows + 3 * ring + 2 * kBlockRows + 6) + scratch + (keep_ended ? 2 * rows * width : 0));
     double *next = memory_.data();
     const auto take = [&](std::size_t count) {
         double *const taken = next;
@@ -60,8 +61,7 @@ void BlockPass::set_begun(std::size_t row, std::size_t state, Weight weight) {
 
 TransitionRows::TransitionRows(const HsmmModel &model, std::size_t width, bool backward)
     : model_(model), width_(width), backward_(backward),
-      each_frame_(model.log_transitions.rows != model.log_transitions.cols),
-      rows_(model.log_transitions.cols * width) {
+      each_frame_(model.log_transitions.rows != model.log_transitions.cols), rows_(model.log_transitions.cols * width) {
     std::fill_n(rows_.data(), model.log_transitions.cols * width, 0.0);
     if (!each_frame_) {
         fill(0);
@@ -129,12 +129,12 @@ class ForwardBackward {
           backward_(states_, width_, std::bit_ceil(chunks_ + 2), true, chunks_, with_counts),
           products_(blocks_ * 2 * width_), emissions_(width_), opening_(2 * width_), suspect_(width_) {
         if (from_left_) {
-            first_ = DurationTable([this](std::size_t k) { return weights_.first(k); }, states_, width_,
-                                   weights_.durations);
+            first_ =
+                DurationTable([this](std::size_t k) { return weights_.first(k); }, states_, width_, weights_.durations);
         }
         if (to_right_) {
-            last_ = DurationTable([this](std::size_t k) { return weights_.last(k); }, states_, width_,
-                                  weights_.durations);
+            last_ =
+                DurationTable([this](std::size_t k) { return weights_.last(k); }, states_, width_, weights_.durations);
         }
     }
 
@@ -180,7 +180,7 @@ class ForwardBackward {
     WorkBlock products_; // (blocks, 2, width) of all emissions before the block
     BlockEmissions emissions_;
     simd::EmissionRows rows_{};
-    WorkBlock opening_; // what began a pass with durations of its own
+    WorkBlock opening_;              // what began a pass with durations of its own
     std::vector<Weight> after_last_; // what follows an end at the last place: 1 / evidence, divided as in the store
     std::vector<double> suspect_;
     Weight evidence_;
@@ -196,7 +196,8 @@ bool ForwardBackward::open_block(std::size_t block, bool backwards) {
     const std::size_t start = block * kBlockRows;
     const std::size_t frames = std::min(kBlockRows, frames_ - start);
     const std::size_t from = backwards ? kBlockRows - 1 : 0;
-    // Backwards, the frame behind row r is 6 - r of the block; behind its row 7 lies the last frame of the block before.
+    // Backwards, the frame behind row r is 6 - r of the block; behind its row 7 lies the last frame of the block
+    // before.
     rows_.mantissa = emissions_.row(0, from);
     rows_.inverse = emissions_.row(1, from);
     rows_.exponent = emissions_.row(2, from);
@@ -205,9 +206,8 @@ bool ForwardBackward::open_block(std::size_t block, bool backwards) {
     double *const saved = products_.data() + block * 2 * width_;
     double *const product = emissions_.product();
     std::copy_n(backwards ? saved : product, 2 * width_, backwards ? product : saved);
-    const bool within =
-        kernels_.emissions(log_emissions_.data + start * states_, frames, states_, width_,
-                           (frames_ - start) * states_, product, offsets_.data() + start, rows_);
+    const bool within = kernels_.emissions(log_emissions_.data + start * states_, frames, states_, width_,
+                                           (frames_ - start) * states_, product, offsets_.data() + start, rows_);
     simd::Pass &pass = backwards ? backward_.state() : forward_.state();
     pass.multiply = emissions_.row(backwards ? 1 : 0, 0);
     pass.divide = emissions_.row(backwards ? 0 : 1, 0);
@@ -384,8 +384,8 @@ bool ForwardBackward::backward(Matrix<double> posteriors, ExpectedCounts &counts
         kernels_.bulk(pass, m, inner_.chunks(), last_.chunks(), opening);
         std::size_t row = 0;
         if (m > 0 && transitions.for_all_frames()) {
-            row = kernels_.steps(pass, m, 0, block > 0 ? kBlockRows : kBlockRows - 1, transitions.at(1),
-                                 inner_.chunks());
+            row =
+                kernels_.steps(pass, m, 0, block > 0 ? kBlockRows : kBlockRows - 1, transitions.at(1), inner_.chunks());
             for (std::size_t done = 0; done < row && with_counts_; ++done) {
                 count_changes(m, done, forward_transitions);
             }
@@ -430,8 +430,8 @@ bool ForwardBackward::backward(Matrix<double> posteriors, ExpectedCounts &counts
                 }
             }
         }
-        held = held && kernels_.spread(forward_.state(), pass, block, blocks_, inner_.chunks(), shares_.data(),
-                                       share_ring_);
+        held = held &&
+               kernels_.spread(forward_.state(), pass, block, blocks_, inner_.chunks(), shares_.data(), share_ring_);
         if (with_counts_) {
             kernels_.count(forward_.state(), pass, block, blocks_, inner_.chunks(), counted_.data(),
                            counted_.data() + count_chunks);

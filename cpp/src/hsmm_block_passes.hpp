@@ -19,16 +19,15 @@ class BlockPass {
   public:
     // `ring` blocks are kept; of more, when it wraps, the newest: then a power of two. `keep_ended`: what ends at each
     // place, too.
-    BlockPass(std::size_t states, std::size_t width, std::size_t ring, bool wraps, std::size_t chunks,
-              bool keep_ended);
+    BlockPass(std::size_t states, std::size_t width, std::size_t ring, bool wraps, std::size_t chunks, bool keep_ended);
 
     [[nodiscard]] simd::Pass &state() { return pass_; }
     [[nodiscard]] const simd::Pass &state() const { return pass_; }
 
     // What began at a row of the pass in a state.
     [[nodiscard]] Weight begun(std::size_t row, std::size_t state) const {
-        const std::size_t at = ((row / simd::kBlockRows & pass_.ring) * simd::kBlockRows + row % simd::kBlockRows) *
-                               pass_.width + state;
+        const std::size_t at =
+            ((row / simd::kBlockRows & pass_.ring) * simd::kBlockRows + row % simd::kBlockRows) * pass_.width + state;
         return {pass_.mantissa[at], pass_.exponent[at]};
     }
     void set_begun(std::size_t row, std::size_t state, Weight weight);

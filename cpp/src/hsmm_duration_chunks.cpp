@@ -8,8 +8,8 @@
 namespace conv2d::detail {
 namespace {
 
-constexpr double kFarthest = 0x1p30;    // scores beyond it leave no digits to the others
-constexpr double kKeptBits = -300.0;    // below the largest of a chunk
+constexpr double kFarthest = 0x1p30; // scores beyond it leave no digits to the others
+constexpr double kKeptBits = -300.0; // below the largest of a chunk
 constexpr std::size_t kHalf = simd::kBlockRows - 1;
 
 } // namespace
@@ -64,8 +64,7 @@ DurationTable::DurationTable(const std::function<const double *(std::size_t)> &l
                 lay(simd::kBlockRows * c - kHalf, std::min(simd::kBlockRows * c + kHalf, longest),
                     data + linear + (c - 1) * rows * width + k, data[lossy + (c - 1) * width + k]);
         }
-        data[near_top + k] =
-            lay(1, std::min(kHalf, longest), data + near_linear + width + k, data[near_lossy + k]);
+        data[near_top + k] = lay(1, std::min(kHalf, longest), data + near_linear + width + k, data[near_lossy + k]);
         for (std::size_t d = 1; d <= std::min(kHalf, longest); ++d) {
             data[near_mantissa + d * width + k] = weights[d].mantissa;
             data[near_exponent + d * width + k] = weights[d].exponent;

@@ -164,6 +164,9 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     lay_out(Parts(tables_.data()));
     done_.resize(capacity_ / kViterbiCoarse);
     block_.done = done_.data();
+    block_.listed_stride = pruned ? capacity_ / kViterbiFine : 0;
+    listed_.resize(8 * block_.listed_stride);
+    block_.listed = listed_.data();
     sources_.resize(states_ + 1); // the place after the last is written, too
     block_.sources = sources_.data();
     block_.most = by_frame_ ? nullptr : most_;

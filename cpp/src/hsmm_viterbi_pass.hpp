@@ -149,6 +149,7 @@ class ViterbiPass {
 
     WorkBlock tables_; // of the groups, and rows of one block of frames
     std::vector<simd::ViterbiGroup> groups_;
+    std::vector<unsigned> listed_;
     std::vector<std::size_t> sources_;
     std::vector<unsigned char> done_;
     simd::ViterbiBlock block_{};

@@ -11,6 +11,9 @@ from conv2d_core import (
     hsmm_forward_backward,
     hsmm_segment_posteriors,
     hsmm_viterbi,
+    simd_path,
+    simd_paths,
+    use_simd_path,
 )
 
 CENSORING = ["none", "right", "left", "both"]
@@ -51,8 +54,8 @@ def test_counts_add_up(case: Case, censoring: str) -> None:
     log_likelihood, posteriors, initial, transitions, durations, cut = hsmm_expected_counts(*case, censoring)
     begins, ends = hsmm_boundary_posteriors(*case, censoring)
     expected = hsmm_forward_backward(*case, censoring)
-    assert log_likelihood == expected[0]
-    np.testing.assert_array_equal(posteriors, expected[1])
+    assert log_likelihood == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(posteriors, expected[1], atol=1e-11)
 
     every = durations + cut["left"] + cut["right"] + cut["both"]
     np.testing.assert_allclose(every @ lengths, posteriors.sum(0), atol=1e-9 * frames)
@@ -142,3 +145,90 @@ def test_an_empty_recording_has_no_counts(censoring: str) -> None:
     begins, ends = hsmm_boundary_posteriors(*case, censoring)
     assert begins.shape == ends.shape == (0, 2)
     assert hsmm_segment_posteriors(*case, np.zeros((0, 3), int), censoring).shape == (0,)
+
+
+@pytest.mark.parametrize("censoring", CENSORING)
+@pytest.mark.parametrize("durations", [1, 9, 40])
+def test_transitions_by_frame(censoring: str, durations: int) -> None:
+    """The same matrix for every frame is one matrix; a matrix that cuts the recording in two has its counts there."""
+    emissions, transitions, initial, lengths = random_case(60, 3, durations, seed=6)
+    repeated = np.repeat(transitions[None], 60, axis=0)
+    repeated[0] = -np.inf  # not used
+    one = hsmm_expected_counts(emissions, transitions, initial, lengths, censoring)
+    many = hsmm_expected_counts(emissions, repeated, initial, lengths, censoring)
+    assert many[0] == pytest.approx(one[0], rel=1e-13)
+    for got, expected in zip(many[1:5], one[1:5], strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-11)
+
+    repeated[30] = -np.inf
+    repeated[30, 0, 1] = 0.0  # the only change at frame 30
+    begins, ends = hsmm_boundary_posteriors(emissions, repeated, initial, lengths, censoring)
+    assert begins[30, 0] == begins[30, 2] == ends[29, 1] == ends[29, 2] == 0
+    assert begins[30, 1] == pytest.approx(ends[29, 0], abs=1e-12)
+    posteriors = hsmm_forward_backward(emissions, repeated, initial, lengths, censoring)[1]
+    np.testing.assert_allclose(posteriors.sum(1), 1, atol=1e-12)
+
+
+def test_far_states_are_not_lost() -> None:
+    """A state that is e^-20000 behind for a long time is the only one that can go on at last."""
+    frames = 400
+    emissions = np.zeros((frames, 2))
+    emissions[:, 1] = -50.0
+    emissions[-1, 0] = -np.inf
+    transitions = np.array([[-np.inf, -np.inf], [-np.inf, -np.inf]])  # one segment, or none
+    lengths = np.zeros((2, frames))
+    log_likelihood, posteriors = hsmm_forward_backward(emissions, transitions, [0.0, 0.0], lengths)
+    assert log_likelihood == pytest.approx(-50.0 * frames, rel=1e-12)
+    np.testing.assert_array_equal(posteriors, np.tile([0.0, 1.0], (frames, 1)))
+
+
+@pytest.mark.parametrize("spread", [30.0, 1000.0])
+@pytest.mark.parametrize("durations", [1, 5, 60])
+def test_emissions_far_apart_follow_the_most_likely_timeline(spread: float, durations: int) -> None:
+    case = random_case(500, 4, durations, seed=7, spread=1.0)
+    truth = np.repeat(np.arange(125) % 4, 4)
+    case[0][:] = -0.5 * spread**2 * (truth[:, None] - np.arange(4)) ** 2
+    states, score, segments = hsmm_viterbi(*case, "right")
+    log_likelihood, posteriors = hsmm_forward_backward(*case, "right")
+    assert log_likelihood >= score - 1e-9 * abs(score)
+    np.testing.assert_array_equal(posteriors.argmax(1), states)
+    np.testing.assert_allclose(posteriors.sum(1), 1, atol=1e-12)
+    shares = hsmm_segment_posteriors(*case, segments, "right")
+    counts = hsmm_expected_counts(*case, "right")
+    # Scores of 10^8 leave single segments fewer digits.
+    assert counts[4].sum() + counts[5]["right"].sum() >= shares.sum() * (1 - 1e-5)
+
+
+def test_a_part_labelled_recording_follows_its_labels() -> None:
+    case = random_case(300, 4, 30, seed=8, spread=1.0)
+    free = hsmm_forward_backward(*case, "both")[1]
+    labels = free.argmax(1)
+    fixed = case[0].copy()
+    for start in range(0, 300, 50):  # 20 of every 50 frames are labelled
+        for t in range(start, start + 20):
+            fixed[t, np.arange(4) != labels[t]] = -np.inf
+    log_likelihood, posteriors = hsmm_forward_backward(fixed, *case[1:], "both")
+    assert log_likelihood < hsmm_forward_backward(*case, "both")[0]
+    for start in range(0, 300, 50):
+        np.testing.assert_allclose(
+            posteriors[np.arange(start, start + 20), labels[start : start + 20]], 1.0, atol=1e-12
+        )
+    states, _, _ = hsmm_viterbi(fixed, *case[1:], "both")
+    assert (posteriors[np.arange(300), states] > 0).all()
+
+
+def test_every_path_gives_the_same_bits() -> None:
+    before = simd_path()
+    try:
+        for durations in (1, 30, 250):
+            case = random_case(700, 11, durations, seed=9)
+            results = []
+            for name in simd_paths():
+                use_simd_path(name)
+                log_likelihood, posteriors, initial, transitions, counts, _ = hsmm_expected_counts(*case, "both")
+                smooth = hsmm_forward_backward(*case, "both")
+                arrays = (posteriors, initial, transitions, counts, smooth[1])
+                results.append((log_likelihood, smooth[0], *(array.tobytes() for array in arrays)))
+            assert results == results[:1] * len(results)
+    finally:
+        use_simd_path(before)

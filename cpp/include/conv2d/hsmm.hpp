@@ -28,8 +28,8 @@ struct HsmmModel {
     // (K, K), from row to column; or (T * K, K), one matrix a frame: rows t * K .. t * K + K - 1 score the change into
     // frame t, and the first matrix is not used.
     Matrix<const double> log_transitions;
-    std::span<const double> log_initial;  // (K,)
-    Matrix<const double> log_durations;   // (K, D), column 0 is a duration of one frame
+    std::span<const double> log_initial; // (K,)
+    Matrix<const double> log_durations;  // (K, D), column 0 is a duration of one frame
     Censoring censoring = Censoring::none;
 };
 

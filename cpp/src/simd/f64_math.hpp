@@ -17,12 +17,8 @@ inline F64 shift_left_52(F64 a) {
 inline F64 shift_right_52(F64 a) {
     return {_mm512_castsi512_pd(_mm512_maskz_srli_epi64(0xff, _mm512_castpd_si512(a.v), 52))};
 }
-inline F64 bits_and(F64 a, F64 b) {
-    return {_mm512_and_pd(a.v, b.v)};
-}
-inline F64 bits_or(F64 a, F64 b) {
-    return {_mm512_or_pd(a.v, b.v)};
-}
+inline F64 bits_and(F64 a, F64 b) { return {_mm512_and_pd(a.v, b.v)}; }
+inline F64 bits_or(F64 a, F64 b) { return {_mm512_or_pd(a.v, b.v)}; }
 inline double largest_lane(F64 a) {
     F64 b = {_mm512_maskz_permutex_pd(0xff, a.v, 0b01001110)};
     b = max(a, b);
@@ -32,12 +28,8 @@ inline double largest_lane(F64 a) {
 
 #elif CONV2D_PATH_IS_AVX2
 
-inline F64 shift_left_52(F64 a) {
-    return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a.v), 52))};
-}
-inline F64 shift_right_52(F64 a) {
-    return {_mm256_castsi256_pd(_mm256_srli_epi64(_mm256_castpd_si256(a.v), 52))};
-}
+inline F64 shift_left_52(F64 a) { return {_mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a.v), 52))}; }
+inline F64 shift_right_52(F64 a) { return {_mm256_castsi256_pd(_mm256_srli_epi64(_mm256_castpd_si256(a.v), 52))}; }
 inline F64 bits_and(F64 a, F64 b) { return {_mm256_and_pd(a.v, b.v)}; }
 inline F64 bits_or(F64 a, F64 b) { return {_mm256_or_pd(a.v, b.v)}; }
 inline double largest_lane(F64 a) {
@@ -99,10 +91,20 @@ inline Scaled exp_scaled(F64 x) {
     const F64 e = sub(add(mul(safe, broadcast(0x1.71547652b82fep+0)), magic), magic);
     F64 r = fma(e, broadcast(-0x1.62e42fefa39efp-1), safe);
     r = fma(e, broadcast(-0x1.abc9e3b39803fp-56), r);
-    constexpr double kInverseFactorials[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0,
-                                             1.0 / 362880.0,     1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,
-                                             1.0 / 120.0,        1.0 / 24.0,        1.0 / 6.0,        0.5,
-                                             1.0,                1.0};
+    constexpr double kInverseFactorials[] = {1.0 / 6227020800.0,
+                                             1.0 / 479001600.0,
+                                             1.0 / 39916800.0,
+                                             1.0 / 3628800.0,
+                                             1.0 / 362880.0,
+                                             1.0 / 40320.0,
+                                             1.0 / 5040.0,
+                                             1.0 / 720.0,
+                                             1.0 / 120.0,
+                                             1.0 / 24.0,
+                                             1.0 / 6.0,
+                                             0.5,
+                                             1.0,
+                                             1.0};
     F64 sum = broadcast(kInverseFactorials[0]);
     for (std::size_t i = 1; i < 14; ++i) {
         sum = fma(sum, r, broadcast(kInverseFactorials[i]));

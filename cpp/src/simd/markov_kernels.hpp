@@ -29,8 +29,8 @@ struct MarkovKernels {
     // Frames from the last to the first; the recording's end is the `current` of ones. transitions are those of
     // forward, with rows and columns exchanged. Writes posteriors (frames, states).
     bool (*backward)(MarkovPass &pass, const double *log_emissions, std::size_t frames, std::size_t readable,
-                     const double *log_weights, const double *transitions, const double *forward,
-                     const double *offsets, double *posteriors);
+                     const double *log_weights, const double *transitions, const double *forward, const double *offsets,
+                     double *posteriors);
 };
 
 CONV2D_DECLARE_KERNELS(MarkovKernels, markov_kernels)

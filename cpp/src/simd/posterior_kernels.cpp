@@ -50,6 +50,52 @@ inline void add_tile(F64 *sums, const double *sources, F64 factor, const double 
     }
 }
 
+#if CONV2D_PATH_IS_AVX512
+inline __m256d low_half(F64 a) { return __builtin_shufflevector(a.v, a.v, 0, 1, 2, 3); }
+inline F64 with_zeros(__m256d low) {
+    return {__builtin_shufflevector(low, _mm256_setzero_pd(), 0, 1, 2, 3, 4, 5, 6, 7)};
+}
+
+// add_tile where the upper half of the vector has no states: half the work on machines with 256-bit units.
+inline void add_half_tile(F64 *sums, const double *sources, F64 factor, const double *durations, std::size_t width) {
+    __m256d low[kRows], window[kRows];
+    const __m256d scale = low_half(factor);
+    for (std::size_t r = 0; r < kRows; ++r) {
+        low[r] = low_half(sums[r]);
+        window[r] = _mm256_loadu_pd(durations + (r + 7) * width);
+    }
+#pragma GCC unroll 8
+    for (std::size_t q = 0; q < kRows; ++q) {
+        const __m256d source = _mm256_mul_pd(_mm256_loadu_pd(sources + q * width), scale);
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kRows; ++r) {
+            low[r] = _mm256_fmadd_pd(source, window[r], low[r]);
+        }
+        if (q + 1 < kRows) {
+#pragma GCC unroll 8
+            for (std::size_t r = kRows - 1; r > 0; --r) {
+                window[r] = window[r - 1];
+            }
+            window[0] = _mm256_loadu_pd(durations + (6 - q) * width);
+        }
+    }
+    for (std::size_t r = 0; r < kRows; ++r) {
+        sums[r] = with_zeros(low[r]);
+    }
+}
+#endif
+
+inline void add_states_tile(F64 *sums, const double *sources, F64 factor, const double *durations, std::size_t width,
+                            [[maybe_unused]] std::size_t states) {
+#if CONV2D_PATH_IS_AVX512
+    if (states <= kLanes / 2) {
+        add_half_tile(sums, sources, factor, durations, width);
+        return;
+    }
+#endif
+    add_tile(sums, sources, factor, durations, width);
+}
+
 bool emissions(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width,
                std::size_t readable, double *product, double *offsets, EmissionRows &rows) {
     double centers[kRows];
@@ -86,7 +132,8 @@ bool emissions(const double *log_emissions, std::size_t frames, std::size_t stat
                 continue;
             }
             const F64 center = broadcast(centers[r]);
-            F64 score = sub(scores_at(log_emissions + r * states, k, states, readable - r * states, centers[r]), center);
+            F64 score =
+                sub(scores_at(log_emissions + r * states, k, states, readable - r * states, centers[r]), center);
             const M64 possible = greater(score, broadcast(kNoExponent));
             score = select(possible, score, zero());
             lowest = min(lowest, score);
@@ -141,8 +188,8 @@ void bulk(Pass &pass, std::size_t block, const DurationChunks &inner, const Dura
         F64 lossy = zero();
         const auto add_chunk = [&](std::size_t c, M64 taken, F64 factor) {
             const std::size_t at = (block - c) & pass.ring;
-            add_tile(sums, pass.sources + at * kRows * width + k, factor,
-                     inner.linear + (c - 1) * kChunkRows * width + k, width);
+            add_states_tile(sums, pass.sources + at * kRows * width + k, factor,
+                            inner.linear + (c - 1) * kChunkRows * width + k, width, pass.states - k);
             const F64 lost = max(load(pass.source_lossy + at * width + k), load(inner.lossy + (c - 1) * width + k));
             lossy = max(lossy, select(taken, lost, zero()));
         };
@@ -543,8 +590,8 @@ inline void within_block_linear(Within &within, const Pass &forward, const Pass 
     for (std::size_t q = 0; q + 1 < kRows; ++q) {
         const F64 source = mul(load(sources + q * width), scale);
         for (std::size_t r = q + 1; r < kRows; ++r) {
-            within.inside[q][r] = mul(mul(source, load(inner.near_linear + (r - q) * width + k)),
-                                      load(after + (kRows - 1 - r) * width));
+            within.inside[q][r] =
+                mul(mul(source, load(inner.near_linear + (r - q) * width + k)), load(after + (kRows - 1 - r) * width));
         }
     }
 }
@@ -576,13 +623,13 @@ inline void within_block(Within &within, const Pass &forward, const Pass &backwa
         F64 possible = broadcast(1.0);
         for (std::size_t r = q + 1; r < kRows; ++r) {
             // Row 6 - i of the mirrored block lies before frame i.
-            possible = backward.impossible ? mul(possible, load(backward.possible + (kRows - 1 - r) * width + k))
-                                           : possible;
+            possible =
+                backward.impossible ? mul(possible, load(backward.possible + (kRows - 1 - r) * width + k)) : possible;
             const std::size_t m = kRows - 1 - r;
             const F64 whole = mul(mul(weight, load(inner.near_mantissa + (r - q) * width + k)),
                                   mul(load(after + m * width), possible));
-            const F64 scale = add(add(reach, load(inner.near_exponent + (r - q) * width + k)),
-                                  load(after_exponent + m * width));
+            const F64 scale =
+                add(add(reach, load(inner.near_exponent + (r - q) * width + k)), load(after_exponent + m * width));
             within.inside[q][r] = posterior_of(whole, scale);
         }
     }
@@ -621,13 +668,13 @@ bool spread(const Pass &forward, const Pass &backward, std::size_t block, std::s
             }
             if (taken) {
                 // All terms that were kept are above 2^-900 of the bound, and posteriors below 1.
-                add_tile(sums, forward.sources + at * kRows * width + k,
-                         select(seen, power_of_two(min(reach, broadcast(900.0))), zero()),
-                         inner.linear + (c - 1) * kChunkRows * width + k, width);
+                add_states_tile(sums, forward.sources + at * kRows * width + k,
+                                select(seen, power_of_two(min(reach, broadcast(900.0))), zero()),
+                                inner.linear + (c - 1) * kChunkRows * width + k, width, forward.states - k);
                 running = true;
-                const F64 lost = max(load(forward.source_lossy + at * width + k),
-                                     max(load(backward.source_lossy + mirrored * width + k),
-                                         load(inner.lossy + (c - 1) * width + k)));
+                const F64 lost = max(
+                    load(forward.source_lossy + at * width + k),
+                    max(load(backward.source_lossy + mirrored * width + k), load(inner.lossy + (c - 1) * width + k)));
                 held = held && !any(greater(select(greater(lost, zero()), reach, never()), broadcast(kHeld)));
             }
             const double *after = backward.sources + mirrored * kRows * width + k;
@@ -742,7 +789,7 @@ void finish(const double *shares, std::size_t frames, std::size_t states, std::s
 } // namespace
 
 extern const PosteriorKernels posterior_kernels;
-const PosteriorKernels posterior_kernels{emissions, bulk, end_row, change_row, steps, open_row,
- leave_row, seal, spread, count, count_changes, finish};
+const PosteriorKernels posterior_kernels{emissions, bulk, end_row, change_row, steps,         open_row,
+                                         leave_row, seal, spread,  count,      count_changes, finish};
 
 } // namespace conv2d::simd::CONV2D_PATH

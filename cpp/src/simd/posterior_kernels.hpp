@@ -54,9 +54,9 @@ struct Pass {
     double *barrier;                   // (ring + 1, width) the last block before it in which a state is impossible
     double *mantissa, *exponent;       // (ring + 1, 8, width) the weights one by one, those within the block, too
     // The block in work.
-    double *sum, *inner;                    // (8, width) weight that ends at each row, divided by 2^(unit - 300);
-                                            // `inner` is what came from other blocks, without the opening
-    double *unit, *inner_unit, *sum_lossy;  // (width,)
+    double *sum, *inner;                     // (8, width) weight that ends at each row, divided by 2^(unit - 300);
+                                             // `inner` is what came from other blocks, without the opening
+    double *unit, *inner_unit, *sum_lossy;   // (width,)
     double *ended_mantissa, *ended_exponent; // (width,) what ends at the row in work
     double *scratch;                         // (3, width), and 8 for each chunk of the longest table
     const double *multiply, *divide, *exponent_rows, *possible; // (8, width); row r of an EmissionRows, seen so
@@ -79,8 +79,9 @@ struct LinearTransitions {
 
 struct PosteriorKernels {
     // Products of emissions at places 8 block .. 8 block + 7 from the `product` at the first of them; moves `product`
-    // (2, width: mantissa, exponent) to the next block. `readable` doubles lie from the first score on. Writes the largest score of each frame to `offsets`. Returns
-    // false when a finite score is too far below the largest for this arithmetic.
+    // (2, width: mantissa, exponent) to the next block. `readable` doubles lie from the first score on. Writes the
+    // largest score of each frame to `offsets`. Returns false when a finite score is too far below the largest for this
+    // arithmetic.
     bool (*emissions)(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width,
                       std::size_t readable, double *product, double *offsets, EmissionRows &rows);
     // Sums for the 8 rows of block `block` what begins in the blocks before it.
@@ -117,8 +118,7 @@ struct PosteriorKernels {
     void (*count_changes)(const double *ends, const double *follows, std::size_t states, std::size_t width,
                           const LinearTransitions &transitions, double *counts);
     // Writes rows of shares (frames, width), each divided by its sum, to posteriors (frames, states).
-    void (*finish)(const double *shares, std::size_t frames, std::size_t states, std::size_t width,
-                   double *posteriors);
+    void (*finish)(const double *shares, std::size_t frames, std::size_t states, std::size_t width, double *posteriors);
 };
 
 CONV2D_DECLARE_KERNELS(PosteriorKernels, posterior_kernels)

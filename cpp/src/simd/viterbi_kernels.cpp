@@ -179,25 +179,24 @@ template <typename Vector, std::size_t Width> class Ends {
         }
     }
 
-    // The bounds' places of one coarse bound that `wanted` has bits for, for one state only: a vector of places.
-    void see_state(std::size_t state, std::size_t first, unsigned wanted, std::size_t start) {
+    // The places of the listed fine bounds for one state only: a vector of places.
+    void see_state(std::size_t state, const unsigned *fine, std::size_t count, std::size_t start) {
         const Adder<F64> plus;
         const std::size_t lane = lane_ + state;
+        const double *turned = group_.turned + lane * group_.turned_stride;
+        const double *backwards = group_.backwards + lane * group_.backwards_stride + group_.zero - (start + 1);
         F64 best[kBlock];
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < kBlock; ++r) {
             best[r] = broadcast(kNone);
         }
-        for (; wanted != 0; wanted &= wanted - 1) {
-            const std::size_t place = first + static_cast<std::size_t>(__builtin_ctz(wanted)) * kViterbiFine;
-            const double *open = group_.turned + lane * group_.turned_stride + place;
-            const double *weight =
-                group_.backwards + lane * group_.backwards_stride + group_.zero - (start + 1 - place);
-            for (std::size_t i = 0; i < kViterbiFine; i += F64::lanes) {
-                const F64 places = load(open + i);
+        for (std::size_t n = 0; n < count; ++n) {
+            const std::size_t place = fine[n] * kViterbiFine;
+            for (std::size_t i = place; i < place + kViterbiFine; i += F64::lanes) {
+                const F64 places = load(turned + i);
 #pragma GCC unroll 8
                 for (std::size_t r = 0; r < kBlock; ++r) {
-                    best[r] = max(plus(places, load(weight + i - r)), best[r]);
+                    best[r] = max(plus(places, load(backwards + i - r)), best[r]);
                 }
             }
         }
@@ -237,43 +236,42 @@ void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::siz
     const std::size_t newest = start / kViterbiCoarse;
     const std::size_t first = oldest / kViterbiCoarse;
     ends.see(start, 2, (start - newest * kViterbiCoarse) / kBlock);
+    // A fine bound that many states break is looked at for all of them; for few, it is listed.
     constexpr std::size_t kParts = kViterbiCoarse / kViterbiFine;
-    constexpr unsigned kFew = Vector::lanes / 4 + 1;
-    const auto look = [&](std::size_t coarse) __attribute__((always_inline)) {
-        const Vector low = ends.lowest();
-        unsigned wanted[kParts];
-        unsigned states = 0;
-        unsigned parts = 0;
-        for (std::size_t part = 0; part < kParts; ++part) {
-            const std::size_t place = coarse * kViterbiCoarse + part * kViterbiFine;
-            const Vector bound = add(load_as<Vector>(group.fine_max + lane + place / kViterbiFine * Width),
+    constexpr int kFew = static_cast<int>(Vector::lanes) / 2;
+    std::size_t counts[Vector::lanes] = {};
+    const auto look = [&](std::size_t coarse, Vector low) {
+        for (std::size_t part = kParts; part-- > 0;) {
+            const std::size_t fine = coarse * kParts + part;
+            const std::size_t place = fine * kViterbiFine;
+            const Vector bound = add(load_as<Vector>(group.fine_max + lane + fine * Width),
                                      load_as<Vector>(group.fine_weight + lane + (start - place) / kBlock * Width));
-            wanted[part] = bits(greater(bound, low));
-            states |= wanted[part];
-            parts |= (wanted[part] != 0 ? 1u : 0u) << part;
-        }
-        if (Vector::lanes > 2 && static_cast<unsigned>(__builtin_popcount(states)) <= kFew) {
+            unsigned states = bits(greater(bound, low));
+            if (__builtin_popcount(states) > kFew || Vector::lanes <= 2) {
+                if (states != 0) {
+                    ends.see(place + kViterbiFine, start + 2 - place - kViterbiFine, kViterbiFine / kBlock);
+                }
+                continue;
+            }
             for (; states != 0; states &= states - 1) {
                 const auto state = static_cast<std::size_t>(__builtin_ctz(states));
-                unsigned mine = 0;
-                for (std::size_t part = 0; part < kParts; ++part) {
-                    mine |= (wanted[part] >> state & 1u) << part;
-                }
-                ends.see_state(state, coarse * kViterbiCoarse, mine, start);
+                block.listed[state * block.listed_stride + counts[state]++] = static_cast<unsigned>(fine);
             }
-            return;
         }
-        for (std::size_t part = kParts; part-- > 0;) {
-            if ((parts >> part & 1u) != 0) {
-                const std::size_t after = coarse * kViterbiCoarse + (part + 1) * kViterbiFine;
-                ends.see(after, start + 2 - after, kViterbiFine / kBlock);
+    };
+    const auto look_at_listed = [&] {
+        for (std::size_t state = 0; state < Vector::lanes; ++state) {
+            if (counts[state] != 0) {
+                ends.see_state(state, block.listed + state * block.listed_stride, counts[state], start);
+                counts[state] = 0;
             }
         }
     };
     if (newest - first <= 4) {
         for (std::size_t coarse = newest; coarse-- > first;) {
-            look(coarse);
+            look(coarse, ends.lowest());
         }
+        look_at_listed();
         return;
     }
     // The most promising of each lane first: what they reach rules out most of the others.
@@ -298,16 +296,17 @@ void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::siz
         const auto coarse = static_cast<std::size_t>(one_lane);
         if (block.done[coarse] == 0) {
             block.done[coarse] = 1;
-            look(coarse);
+            look(coarse, ends.lowest());
         }
     }
-    Vector low = ends.lowest();
+    look_at_listed();
+    const Vector low = ends.lowest();
     for (std::size_t coarse = newest; coarse-- > first;) {
         if (any(greater(load_as<Vector>(block.bounds + coarse * kBlock), low)) && block.done[coarse] == 0) {
-            look(coarse);
-            low = ends.lowest();
+            look(coarse, low);
         }
     }
+    look_at_listed();
 }
 
 // The block's 8 rows of `width` doubles, each column to its own place.

@@ -61,8 +61,10 @@ struct ViterbiBlock {
     double *bounds;               // scratch: a row of 8 for each kViterbiCoarse places that are held
     unsigned char *done;          // scratch: one for each of them
     unsigned char *origins;       // (8, padded) where the states before are kept, when all segments are of one frame
-    double limit;                 // sums beyond it must be shifted first
-    bool pruned;                  // whether bounds are kept and used
+    unsigned *listed;             // scratch: for each of 8 states, room for the kViterbiFine places that are held
+    std::size_t listed_stride;
+    double limit; // sums beyond it must be shifted first
+    bool pruned;  // whether bounds are kept and used
 };
 
 // The largest of places[i] + amounts.. + weights[i], added in this order, and the last i that reaches it.
