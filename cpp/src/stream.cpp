@@ -52,7 +52,9 @@ struct HsmmStream::State {
 
     [[nodiscard]] HsmmModel model() const {
         const std::size_t states = initial.size();
-        return {{transitions.data(), states, states}, initial, {durations.data(), states, durations.size() / states},
+        return {{transitions.data(), states, states},
+                initial,
+                {durations.data(), states, durations.size() / states},
                 censoring};
     }
     [[nodiscard]] StreamOptions options() const;
@@ -133,8 +135,8 @@ HsmmStream::State::State(const HsmmModel &given, const StreamOptions &options)
       initial(given.log_initial.begin(), given.log_initial.end()),
       durations(given.log_durations.data,
                 given.log_durations.data + given.log_durations.rows * given.log_durations.cols),
-      final(options.log_final.begin(), options.log_final.end()), censoring(given.censoring),
-      filtered(options.filtered), join(options.join), check_frames(static_cast<std::size_t>(options.check_frames)), pass(given),
+      final(options.log_final.begin(), options.log_final.end()), censoring(given.censoring), filtered(options.filtered),
+      join(options.join), check_frames(static_cast<std::size_t>(options.check_frames)), pass(given),
       survivors(given, options.join), open_ended(open_ended_model(given), given.log_durations.cols) {
     if (options.smoothing_lag_frames) {
         smoothing_lag = static_cast<std::size_t>(*options.smoothing_lag_frames);
@@ -265,8 +267,8 @@ void HsmmStream::State::force(std::size_t place, StreamOutput &output) {
     const auto path = path_to(pass, survivors.part(pass, *best), pass.end());
     follow(path, place);
     if (join) {
-        const auto last = std::find_if(path.begin(), path.end(),
-                                       [&](const Segment &run) { return run.end >= signed_size(place); });
+        const auto last =
+            std::find_if(path.begin(), path.end(), [&](const Segment &run) { return run.end >= signed_size(place); });
         give({path.begin(), last}, output);
         met = Meeting{{static_cast<std::size_t>(last->start), static_cast<std::size_t>(last->state)}, place};
     }
@@ -304,8 +306,8 @@ void HsmmStream::State::follow(const std::vector<Segment> &path, std::size_t pla
     decided_pass->forget_before(join ? place - std::min(place, longest()) : met ? met->at.place : 0);
 }
 
-// The parts of the best path from where the paths met last to `last`, which goes up to `end` and is left out where it is
-// empty.
+// The parts of the best path from where the paths met last to `last`, which goes up to `end` and is left out where it
+// is empty.
 std::vector<Segment> HsmmStream::State::path_to(const ViterbiPass &from, Beginning last, std::size_t end) const {
     std::vector<Segment> path;
     if (end > last.place) {
@@ -321,8 +323,8 @@ std::vector<Segment> HsmmStream::State::path_to(const ViterbiPass &from, Beginni
     return path;
 }
 
-// The last segment of the most likely path, as if the recording went on; of equals the smallest state, then the shortest
-// segment. One of the longest duration ends here in any case. Survivors must be up to date.
+// The last segment of the most likely path, as if the recording went on; of equals the smallest state, then the
+// shortest segment. One of the longest duration ends here in any case. Survivors must be up to date.
 std::optional<Beginning> HsmmStream::State::best_under_way() const {
     const std::size_t end = pass.end();
     std::optional<Beginning> best;
@@ -366,8 +368,8 @@ double HsmmStream::State::finish(bool ends, StreamOutput &output) const {
                                     "recording that may end within a segment");
     }
     StreamOutput rest;
-    if (posteriors && !posteriors->flush(ends ? std::span<const double>(final) : std::span<const double>(),
-                                         rest.smoothed)) {
+    if (posteriors &&
+        !posteriors->flush(ends ? std::span<const double>(final) : std::span<const double>(), rest.smoothed)) {
         throw std::invalid_argument("no sequence of whole segments ends at frame " + std::to_string(frames()));
     }
     const auto state = static_cast<std::size_t>(best - scores.begin());
@@ -454,8 +456,7 @@ void HsmmStream::State::read(ByteReader &reader) {
     if (lag) {
         decided_pass->restore(reader.values<std::byte>());
         recent = reader.values<double>();
-        require(decided_pass->end() <= pass.end() &&
-                recent.size() == (pass.end() - decided_pass->end()) * states);
+        require(decided_pass->end() <= pass.end() && recent.size() == (pass.end() - decided_pass->end()) * states);
         const auto parts = reader.values<std::int64_t>();
         require(parts.size() % 3 == 0);
         for (std::size_t n = 0; n < parts.size(); n += 3) {
@@ -518,9 +519,7 @@ double HsmmStream::flush(StreamOutput &output, bool ends) {
     return score;
 }
 
-void HsmmStream::reset() {
-    state_ = std::make_unique<State>(state_->model(), state_->options());
-}
+void HsmmStream::reset() { state_ = std::make_unique<State>(state_->model(), state_->options()); }
 
 std::vector<Segment> HsmmStream::tentative() const {
     const State &now = *state_;

@@ -26,11 +26,11 @@ struct Node {
 
 Survivors::Survivors(const HsmmModel &model, bool join)
     : weights_(model, model.log_durations.cols),
-      transitions_(model.log_transitions.data, model.log_transitions.data + model.log_transitions.rows *
-                                                                                model.log_transitions.cols),
+      transitions_(model.log_transitions.data,
+                   model.log_transitions.data + model.log_transitions.rows * model.log_transitions.cols),
       states_(model.log_initial.size()),
-      to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both), join_(join), places_(states_),
-      best_(weights_.durations), bar_(best_.size()) {}
+      to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both), join_(join),
+      places_(states_), best_(weights_.durations), bar_(best_.size()) {}
 
 bool Survivors::update(const ViterbiPass &pass) {
     const std::size_t end = pass.end();
@@ -141,9 +141,8 @@ Beginning Survivors::ending(const ViterbiPass &pass, std::size_t end, std::size_
 }
 
 Beginning Survivors::before_segment(const ViterbiPass &pass, Beginning segment) {
-    const Beginning found = segment.place > pass.begin()
-                                ? ending(pass, segment.place, pass.origin(segment.place, segment.state))
-                                : segment;
+    const Beginning found =
+        segment.place > pass.begin() ? ending(pass, segment.place, pass.origin(segment.place, segment.state)) : segment;
     if (found.place >= segment.place) { // only a state that save() did not write leads here
         ByteReader::refuse();
     }

@@ -74,14 +74,15 @@ def test_hmm_and_every_censoring(recording, censoring, world, timeline):
 def test_a_long_stay_is_one_segment(fitted):
     """Longer than the law knows: the core's pieces are joined, and nothing is given before the stay ends."""
     stay = np.log(np.tile([0.05, 0.05, 0.9], (3 * fitted.log_durations_.shape[1], 1)))
-    stay[:3] = np.log([1e-3, 1e-3, 0.998])
+    stay[:3] = stay[-3:] = np.log([1e-5, 1e-5, 1.0])
     after = np.log(np.tile([0.9, 0.05, 0.05], (200, 1)))
+    after[:3] = np.log([1.0, 1e-5, 1e-5])
     stream = fitted.stream()
     assert len(stream.push(stay).segments) == 0
     assert stream.open is not None and stream.open.label == 2 and stream.open.start == 0
     given_out = stream.push(after).segments.tolist()
     assert given_out == [[2, 0, len(stay)]]
-    assert stream.tentative().tolist()[0][:2] == [0, len(stay)]
+    assert stream.tentative()[0].tolist()[:2] == [0, len(stay)]
 
 
 def test_open_and_tentative_tell_the_present(fitted, recording):
