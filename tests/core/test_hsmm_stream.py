@@ -109,8 +109,7 @@ def run(stream: HsmmStream, chunks: Iterator[np.ndarray]) -> tuple[list[list[int
         for rows in chunks:
             segments += stream.push(rows).tolist()
         rest, score = stream.flush()
-    except ValueError as refused:
-        assert "frame" in str(refused) or "-inf in every column" in str(refused)
+    except ValueError:
         return None
     return segments + rest.tolist(), score
 
@@ -180,7 +179,8 @@ def test_posteriors_equal_forward_backward_on_prefixes(world: World, lag: int) -
     filtered, smoothed = [], []
     for rows in world.chunks(5):
         stream.push(rows)
-        assert stream.filtered is not None and stream.smoothed is not None
+        assert stream.filtered is not None
+        assert stream.smoothed is not None
         filtered.append(stream.filtered)
         smoothed.append(stream.smoothed)
         assert sum(map(len, smoothed)) == max(stream.frames - lag, 0)
@@ -204,7 +204,8 @@ def test_posteriors_keep_their_digits_over_many_frames() -> None:
     model = (np.log(rng.dirichlet(np.ones(3), 3)), np.log(np.ones(3) / 3), np.log(rng.dirichlet(np.ones(9), 3)), "both")
     stream = HsmmStream(*model, filtered=True, smoothing_lag_frames=4)  # type: ignore[arg-type]
     stream.push(emissions)
-    assert stream.filtered is not None and stream.smoothed is not None
+    assert stream.filtered is not None
+    assert stream.smoothed is not None
     np.testing.assert_allclose(stream.filtered, hsmm_filter(emissions, *model)[1], atol=1e-8)  # type: ignore[arg-type]
     expected = hsmm_forward_backward(emissions, *model)[1][-5]  # type: ignore[arg-type]
     np.testing.assert_allclose(stream.smoothed[-1], expected, atol=1e-8)
@@ -221,7 +222,8 @@ def bounded(world: World, lag: int, largest: int, **options: object) -> tuple[ob
     for rows in world.chunks(largest):
         segments += stream.push(rows).tolist()
         assert stream.frames - stream.decided <= lag
-        assert len(stream.tentative()) and stream.tentative()[-1, 2] == stream.frames
+        assert len(stream.tentative())
+        assert stream.tentative()[-1, 2] == stream.frames
         if stream.open is not None:
             state, start, until = stream.open
             assert start == (segments[-1][2] if segments else 0)
@@ -237,7 +239,8 @@ def bounded(world: World, lag: int, largest: int, **options: object) -> tuple[ob
         return None
     segments += rest.tolist()
     table = np.array(segments)
-    assert table[0, 1] == 0 and table[-1, 2] == len(world.emissions)
+    assert table[0, 1] == 0
+    assert table[-1, 2] == len(world.emissions)
     np.testing.assert_array_equal(table[1:, 1], table[:-1, 2])
     labels = np.repeat(table[:, 0], table[:, 2] - table[:, 1])
     assert all(labels[frame] == state for frame, state in claims.items())
@@ -253,7 +256,8 @@ def test_the_bound_holds_whatever_comes_together(world: World, lag: int, join: b
     if at_once is None or offline is None:
         return
     segments, score, forced = at_once
-    assert isinstance(score, float) and score <= offline[1] + 1e-9
+    assert isinstance(score, float)
+    assert score <= offline[1] + 1e-9
     if forced == (0, 0):
         assert (segments, score) == offline
 
@@ -275,13 +279,12 @@ def test_forced_decisions_are_those_of_decoding_under_what_was_decided(world: Wo
             continue
         labels, score, _ = hsmm_viterbi(masked[:now], *open_ended)
         # Another timeline that is as good may be taken; only a clear case says which.
-        flips = [
-            hsmm_viterbi(np.where(np.arange(now)[:, None] == t, np.where(np.eye(len(row))[k], NEVER, row), masked[:now]),
-                         *open_ended)[1]
-            for t, row in enumerate(masked[fixed:place], fixed)
-            for k in [labels[t]]
-            if len(row) > 1 and np.isfinite(np.delete(row, k)).any()
-        ]  # fmt: skip
+        flips = []
+        for t in range(fixed, place):
+            without = masked[:now].copy()
+            without[t, labels[t]] = NEVER
+            if np.isfinite(without[t]).any():
+                flips.append(hsmm_viterbi(without, *open_ended)[1])
         if any(score - other < 1e-6 for other in flips):
             return
         for t in range(fixed, place):
@@ -443,10 +446,13 @@ def test_bad_models_and_options_are_refused(change: dict[str, object], text: str
 
 def test_the_order_of_calls_is_kept() -> None:
     stream = two_states()
-    assert stream.open is None and len(stream.tentative()) == 0
+    assert stream.open is None
+    assert len(stream.tentative()) == 0
     assert stream.push(np.empty((0, 2))).shape == (0, 3)
     segments, score = stream.flush()
-    assert segments.shape == (0, 3) and score == 0.0 and stream.flushed
+    assert segments.shape == (0, 3)
+    assert score == 0.0
+    assert stream.flushed
     for call in (stream.flush, lambda: stream.push([[0.0, 0.0]])):
         with pytest.raises(ValueError, match=r"flushed, expected reset\(\)"):
             call()
@@ -501,7 +507,8 @@ def test_two_threads_in_one_stream_are_refused_not_mixed() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(taken) + len(refused) == 20 and taken
+    assert len(taken) + len(refused) == 20
+    assert taken
     assert all("busy in another thread" in text for text in refused)
     assert stream.frames == len(taken) * len(rows)
 

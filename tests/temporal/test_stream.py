@@ -72,17 +72,17 @@ def test_hmm_and_every_censoring(recording, censoring, world, timeline):
 
 
 def test_a_long_stay_is_one_segment(fitted):
-    """Longer than the law knows: the core's pieces are joined, and nothing is given before the stay ends."""
-    stay = np.log(np.tile([0.05, 0.05, 0.9], (3 * fitted.log_durations_.shape[1], 1)))
-    stay[:3] = stay[-3:] = np.log([1e-5, 1e-5, 1.0])
-    after = np.log(np.tile([0.9, 0.05, 0.05], (200, 1)))
-    after[:3] = np.log([1.0, 1e-5, 1e-5])
+    """Longer than the law knows: nothing of it is given before it ends, and then all."""
+    longest = fitted.log_durations_.shape[1]
+    labels = np.repeat([0, 1, 2, 0, 1, 2, 0], [12, 30, 3 * longest, 12, 30, 60, 12])
+    log_proba = np.log(np.where(np.eye(3)[labels] > 0, 0.98, 0.01))
     stream = fitted.stream()
-    assert len(stream.push(stay).segments) == 0
-    assert stream.open is not None and stream.open.label == 2 and stream.open.start == 0
-    given_out = stream.push(after).segments.tolist()
-    assert given_out == [[2, 0, len(stay)]]
-    assert stream.tentative()[0].tolist()[:2] == [0, len(stay)]
+    given_out = stream.push(log_proba[: 42 + 3 * longest]).segments.tolist()
+    assert all(label != 2 for label, _, _ in given_out)
+    assert [42, 42 + 3 * longest] in stream.tentative()[:, 1:].tolist()
+    given_out += stream.push(log_proba[42 + 3 * longest :]).segments.tolist() + stream.flush().segments.tolist()
+    assert given_out == fitted.decode(log_proba).segments.tolist()
+    assert [2, 42, 42 + 3 * longest] in given_out
 
 
 def test_open_and_tentative_tell_the_present(fitted, recording):
@@ -96,14 +96,18 @@ def test_open_and_tentative_tell_the_present(fitted, recording):
             end = given_out.segments[-1, 2]
             np.testing.assert_array_equal(given_out.segments_s, given_out.segments[:, 1:] * 0.5)
         guess = stream.tentative()
-        assert guess[0, 1] == end and guess[-1, 2] == stream.n_frames
+        assert guess[0, 1] == end
+        assert guess[-1, 2] == stream.n_frames
         assert (np.diff(guess[:, 0]) != 0).all()
         if stream.open is not None:
-            assert stream.open.start == end and stream.open.label == guess[0, 0]
+            assert stream.open.start == end
+            assert stream.open.label == guess[0, 0]
             assert guess[0, 2] >= stream.open.until
             assert stream.lag_s == pytest.approx((stream.n_frames - stream.open.until) * 0.5)
     stream.flush()
-    assert stream.open is None and len(stream.tentative()) == 0 and stream.lag_s == 0
+    assert stream.open is None
+    assert len(stream.tentative()) == 0
+    assert stream.lag_s == 0
 
 
 def test_the_bound_in_seconds(fitted, recording):
@@ -115,7 +119,8 @@ def test_the_bound_in_seconds(fitted, recording):
         assert stream.lag_s <= 3.0
         if stream.open is not None:
             seen |= dict.fromkeys(range(stream.open.start, stream.open.until), stream.open.label)
-    assert stream.forced_commits > 0 and stream.forced_frames > 0
+    assert stream.forced_commits > 0
+    assert stream.forced_frames > 0
     stream.reset()
     labels = np.concatenate(
         [[label] * (end - start) for label, start, end in segments_of(stream_all(stream, log_proba, has_data, [100]))]
@@ -178,7 +183,7 @@ def test_saved_states_that_do_not_fit_are_refused(fitted):
             stream.restore(bytes(flipped))
     with pytest.raises(UsageError, match="E-TEMPORAL-031: the saved state is of another model"):
         fitted.with_emissions(0.6).stream().restore(saved)
-    with pytest.raises(UsageError, match="E-TEMPORAL-031: .* other options"):
+    with pytest.raises(UsageError, match=r"E-TEMPORAL-031: .* other options"):
         fitted.stream(max_lag_s=60).restore(saved)
     assert stream.save() == saved
 
@@ -204,7 +209,8 @@ def test_bad_calls_are_one_sentence(fitted):
 
 def test_one_frame_alone_and_without_data(fitted):
     stream = fitted.stream()
-    assert stream.open is None and stream.push(np.full(3, np.nan), has_data=False).segments.shape == (0, 3)
+    assert stream.open is None
+    assert stream.push(np.full(3, np.nan), has_data=False).segments.shape == (0, 3)
     assert stream.n_frames == 1
     assert stream.flush().segments[:, 1:].tolist() == [[0, 1]]
     assert isinstance(OpenSegment(0, 0, 1, 0.0, 0.5), OpenSegment)

@@ -188,7 +188,8 @@ class HsmmStream:
     def _events(self, segments: IntArray) -> StreamEvents:
         smoothed, start = self._core.smoothed, self._smoothed
         self._smoothed += 0 if smoothed is None else len(smoothed)
-        return StreamEvents(segments, segments[:, 1:] * self._model.frame_s, self._core.filtered, smoothed, start)
+        seconds: FloatArray = segments[:, 1:].astype(np.float64) * self._model.frame_s
+        return StreamEvents(segments, seconds, self._core.filtered, smoothed, start)
 
     def reset(self) -> None:
         """Forget the recording; the next push begins another one."""
