@@ -2,12 +2,16 @@
 
 import copy
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conv2d.errors import UsageError
 from conv2d.temporal import HMM, HSMM, HsmmStream, OpenSegment
+
+PAGE = Path(__file__).parents[2] / "docs" / "streaming.md"
 
 
 @pytest.fixture
@@ -214,3 +218,13 @@ def test_one_frame_alone_and_without_data(fitted):
     assert stream.n_frames == 1
     assert stream.flush().segments[:, 1:].tolist() == [[0, 1]]
     assert isinstance(OpenSegment(0, 0, 1, 0.0, 0.5), OpenSegment)
+
+
+def test_the_snippets_of_the_page_run():
+    names = {}
+    snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(snippets) == 3
+    for snippet in snippets:
+        exec(compile(snippet, str(PAGE), "exec"), names)
+    np.testing.assert_array_equal(names["seconds"], names["segments"][:, 1:] * 0.5)
+    assert names["later"].n_frames == len(names["log_proba"])
