@@ -11,7 +11,7 @@ using simd::kViterbiCoarse;
 using simd::kViterbiFine;
 using simd::ViterbiGroup;
 
-// The same is done for all states every so many frames, and a whole number is taken from all scores: they stay small
+// Every so many frames all sums are added to the places, and a whole number is taken from all scores: they stay small
 // however long the recording, and whole scores stay exact.
 constexpr std::size_t kRebaseEvery = 4096;
 
