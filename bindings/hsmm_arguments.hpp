@@ -7,6 +7,8 @@
 
 namespace conv2d::bindings {
 
+[[nodiscard]] Censoring parse_censoring(const py::object &name);
+
 // Held for as long as the core looks at them.
 struct HsmmArguments {
     HsmmArguments(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,

@@ -16,16 +16,16 @@ PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
     module.doc() = R"(Numerical core of conv2d: codes, timelines, smoothing.
 
 FSQ        fsq_encode, fsq_decode, fsq_margin, fsq_thresholds
-HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter,
+HSMM       hsmm_viterbi, hsmm_viterbi_many, hsmm_forward_backward, hsmm_filter,
            hsmm_expected_counts, hsmm_segment_posteriors, hsmm_boundary_posteriors
 Streaming  HsmmStream
 Smoothing  mode_filter, median_filter, min_dwell, hysteresis
 SIMD       simd_path, simd_paths, use_simd_path
 
-No function but use_simd_path keeps state between calls, and an HsmmStream keeps its own, the GIL is released while they work, and threads may call
-them at the same time. Arrays that are not contiguous or of another dtype are copied first. What cannot be used is
-refused with one sentence before anything is computed: TypeError for the kind of an argument, ValueError for its
-shape or its values.
+No function but use_simd_path keeps state between calls (an HsmmStream keeps its own, for one thread at a time), the GIL
+is released while they work, and threads may call them at the same time. Arrays that are not contiguous or of another
+dtype are copied first. What cannot be used is refused with one sentence before anything is computed: TypeError for the
+kind of an argument, ValueError for its shape or its values.
 )";
     module.attr("__version__") = CONV2D_VERSION;
     conv2d::bindings::bind_fsq(module);

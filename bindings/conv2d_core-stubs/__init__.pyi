@@ -1,6 +1,6 @@
 """Types of the native core; `help(conv2d_core)` has the full text of each function."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -38,6 +38,16 @@ def hsmm_viterbi(
     censoring: Censoring = "none",
 ) -> tuple[NDArray[np.int64], float, NDArray[np.int64]]:
     """The most likely timeline under a hidden semi-Markov model with explicit durations (Yu 2010)."""
+
+def hsmm_viterbi_many(
+    log_emissions: Iterable[ArrayLike],
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    censoring: Censoring = "none",
+    threads: SupportsIndex = 0,
+) -> list[tuple[NDArray[np.int64], float, NDArray[np.int64]]]:
+    """The most likely timelines of many recordings under one model, over threads."""
 
 def hsmm_forward_backward(
     log_emissions: ArrayLike,

@@ -104,8 +104,16 @@ class ViterbiPass {
         std::uint32_t *origins; // (chunk_frames_, K) states before, where the transitions differ by frame
     };
 
+    // Differences of sums fail at -inf, and lose their digits beside one huge score. Whenever a sum leaves +-kLimit it
+    // is therefore added to the places that can still be used, and starts again from zero: -inf then reaches exactly
+    // the segments that hold the impossible frame.
+    static constexpr double kLimit = 1e6;
+    static constexpr std::size_t kByteStates = 256; // whose numbers fit a byte
+
     void fill_tables(const HsmmModel &model, std::size_t distances);
     [[nodiscard]] std::uint64_t kind() const { return (by_frame_ ? 1u : 0u) + (plain_ ? 2u : 0u); }
+    [[nodiscard]] bool keeps_bytes() const { return plain_ && states_ <= kByteStates; }
+    [[nodiscard]] bool keeps_origins() const { return by_frame_ && !keeps_bytes(); }
     void make_room();
     [[nodiscard]] Chunk new_chunk() const;
     void take_transitions(Matrix<const double> log_transitions, std::size_t r);
@@ -147,10 +155,13 @@ class ViterbiPass {
 
     WorkBlock tables_; // of the groups, and rows of one block of frames
     std::vector<simd::ViterbiGroup> groups_;
+    std::vector<unsigned> listed_;
+    std::vector<std::size_t> sources_;
     std::vector<unsigned char> done_;
     simd::ViterbiBlock block_{};
     double *transitions_ = nullptr;              // (K, padded), or (8, K, padded)
     double *emissions_ = nullptr;                // (8, padded)
+    double *most_ = nullptr;                     // (padded,) largest transition out of each state
     double *initial_ = nullptr;                  // (padded,) scores of place 0, shifts applied
     std::size_t capacity_ = 0;                   // rows of the groups
     std::size_t rows_begin_ = 0;                 // the place of row 0

@@ -49,4 +49,9 @@ struct Timeline {
 // smallest duration of the last segment, then the smallest state before it, its smallest duration, and so on.
 [[nodiscard]] Timeline hsmm_viterbi(Matrix<const double> log_emissions, const HsmmModel &model);
 
+// The same for many recordings, over `threads` of them (0: one for each processor). What is thrown names the recording;
+// of several it is the first.
+[[nodiscard]] std::vector<Timeline> hsmm_viterbi_many(std::span<const Matrix<const double>> log_emissions,
+                                                      const HsmmModel &model, std::size_t threads = 0);
+
 } // namespace conv2d

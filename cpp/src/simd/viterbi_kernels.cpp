@@ -7,6 +7,7 @@ namespace {
 
 constexpr double kNone = -__builtin_inf();
 constexpr std::size_t kBlock = kViterbiBlock;
+constexpr std::size_t kManyStates = 24; // from here on some are ruled out before their transitions are looked at
 
 // a + b. Where adding and comparing share their units and multiplying has its own (Zen 4 and 5), a fused
 // multiplication by one takes the work off them, and rounds the same. The one must be hidden from the compiler, which
@@ -178,25 +179,24 @@ template <typename Vector, std::size_t Width> class Ends {
         }
     }
 
-    // The bounds' places of one coarse bound that `wanted` has bits for, for one state only: a vector of places.
-    void see_state(std::size_t state, std::size_t first, unsigned wanted, std::size_t start) {
+    // The places of the listed fine bounds for one state only: a vector of places.
+    void see_state(std::size_t state, const unsigned *fine, std::size_t count, std::size_t start) {
         const Adder<F64> plus;
         const std::size_t lane = lane_ + state;
+        const double *turned = group_.turned + lane * group_.turned_stride;
+        const double *backwards = group_.backwards + lane * group_.backwards_stride + group_.zero - (start + 1);
         F64 best[kBlock];
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < kBlock; ++r) {
             best[r] = broadcast(kNone);
         }
-        for (; wanted != 0; wanted &= wanted - 1) {
-            const std::size_t place = first + static_cast<std::size_t>(__builtin_ctz(wanted)) * kViterbiFine;
-            const double *open = group_.turned + lane * group_.turned_stride + place;
-            const double *weight =
-                group_.backwards + lane * group_.backwards_stride + group_.zero - (start + 1 - place);
-            for (std::size_t i = 0; i < kViterbiFine; i += F64::lanes) {
-                const F64 places = load(open + i);
+        for (std::size_t n = 0; n < count; ++n) {
+            const std::size_t place = fine[n] * kViterbiFine;
+            for (std::size_t i = place; i < place + kViterbiFine; i += F64::lanes) {
+                const F64 places = load(turned + i);
 #pragma GCC unroll 8
                 for (std::size_t r = 0; r < kBlock; ++r) {
-                    best[r] = max(plus(places, load(weight + i - r)), best[r]);
+                    best[r] = max(plus(places, load(backwards + i - r)), best[r]);
                 }
             }
         }
@@ -236,43 +236,42 @@ void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::siz
     const std::size_t newest = start / kViterbiCoarse;
     const std::size_t first = oldest / kViterbiCoarse;
     ends.see(start, 2, (start - newest * kViterbiCoarse) / kBlock);
+    // A fine bound that many states break is looked at for all of them; for few, it is listed.
     constexpr std::size_t kParts = kViterbiCoarse / kViterbiFine;
-    constexpr unsigned kFew = Vector::lanes / 4 + 1;
-    const auto look = [&](std::size_t coarse) __attribute__((always_inline)) {
-        const Vector low = ends.lowest();
-        unsigned wanted[kParts];
-        unsigned states = 0;
-        unsigned parts = 0;
-        for (std::size_t part = 0; part < kParts; ++part) {
-            const std::size_t place = coarse * kViterbiCoarse + part * kViterbiFine;
-            const Vector bound = add(load_as<Vector>(group.fine_max + lane + place / kViterbiFine * Width),
+    constexpr int kFew = static_cast<int>(Vector::lanes) / 2;
+    std::size_t counts[Vector::lanes] = {};
+    const auto look = [&](std::size_t coarse, Vector low) {
+        for (std::size_t part = kParts; part-- > 0;) {
+            const std::size_t fine = coarse * kParts + part;
+            const std::size_t place = fine * kViterbiFine;
+            const Vector bound = add(load_as<Vector>(group.fine_max + lane + fine * Width),
                                      load_as<Vector>(group.fine_weight + lane + (start - place) / kBlock * Width));
-            wanted[part] = bits(greater(bound, low));
-            states |= wanted[part];
-            parts |= (wanted[part] != 0 ? 1u : 0u) << part;
-        }
-        if (Vector::lanes > 2 && static_cast<unsigned>(__builtin_popcount(states)) <= kFew) {
+            unsigned states = bits(greater(bound, low));
+            if (__builtin_popcount(states) > kFew || Vector::lanes <= 2) {
+                if (states != 0) {
+                    ends.see(place + kViterbiFine, start + 2 - place - kViterbiFine, kViterbiFine / kBlock);
+                }
+                continue;
+            }
             for (; states != 0; states &= states - 1) {
                 const auto state = static_cast<std::size_t>(__builtin_ctz(states));
-                unsigned mine = 0;
-                for (std::size_t part = 0; part < kParts; ++part) {
-                    mine |= (wanted[part] >> state & 1u) << part;
-                }
-                ends.see_state(state, coarse * kViterbiCoarse, mine, start);
+                block.listed[state * block.listed_stride + counts[state]++] = static_cast<unsigned>(fine);
             }
-            return;
         }
-        for (std::size_t part = kParts; part-- > 0;) {
-            if ((parts >> part & 1u) != 0) {
-                const std::size_t after = coarse * kViterbiCoarse + (part + 1) * kViterbiFine;
-                ends.see(after, start + 2 - after, kViterbiFine / kBlock);
+    };
+    const auto look_at_listed = [&] {
+        for (std::size_t state = 0; state < Vector::lanes; ++state) {
+            if (counts[state] != 0) {
+                ends.see_state(state, block.listed + state * block.listed_stride, counts[state], start);
+                counts[state] = 0;
             }
         }
     };
     if (newest - first <= 4) {
         for (std::size_t coarse = newest; coarse-- > first;) {
-            look(coarse);
+            look(coarse, ends.lowest());
         }
+        look_at_listed();
         return;
     }
     // The most promising of each lane first: what they reach rules out most of the others.
@@ -297,16 +296,17 @@ void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::siz
         const auto coarse = static_cast<std::size_t>(one_lane);
         if (block.done[coarse] == 0) {
             block.done[coarse] = 1;
-            look(coarse);
+            look(coarse, ends.lowest());
         }
     }
-    Vector low = ends.lowest();
+    look_at_listed();
+    const Vector low = ends.lowest();
     for (std::size_t coarse = newest; coarse-- > first;) {
         if (any(greater(load_as<Vector>(block.bounds + coarse * kBlock), low)) && block.done[coarse] == 0) {
-            look(coarse);
-            low = ends.lowest();
+            look(coarse, low);
         }
     }
+    look_at_listed();
 }
 
 // The block's 8 rows of `width` doubles, each column to its own place.
@@ -438,38 +438,111 @@ void relax(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t r) 
     }
 }
 
-template <typename Vector, std::size_t Width> [[gnu::always_inline]] inline void
-enter_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane, std::size_t r) {
+// Largest of ended + transition over the states before, for one vector of states after: over all of them, or over the
+// `count` ones listed.
+template <typename Vector> [[gnu::always_inline]] inline Vector
+entered_from(const ViterbiBlock &block, const double *matrix, std::size_t count, const std::size_t *listed) {
     const Adder<Vector> plus;
+    const auto score = [&](std::size_t n) __attribute__((always_inline)) {
+        const std::size_t from = listed == nullptr ? n : listed[n];
+        return plus(broadcast_as<Vector>(block.ended[from]), load_as<Vector>(matrix + from * block.padded));
+    };
+    Vector best[4]; // chains that do not wait for each other
+    for (Vector &one : best) {
+        one = broadcast_as<Vector>(kNone);
+    }
+    std::size_t n = 0;
+    for (; n + 4 <= count; n += 4) {
+        best[0] = max(score(n), best[0]);
+        best[1] = max(score(n + 1), best[1]);
+        best[2] = max(score(n + 2), best[2]);
+        best[3] = max(score(n + 3), best[3]);
+    }
+    for (; n < count; ++n) {
+        best[0] = max(score(n), best[0]);
+    }
+    return max(max(best[0], best[1]), max(best[2], best[3]));
+}
+
+template <typename Vector, std::size_t Width>
+[[gnu::always_inline]] inline void enter_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane,
+                                               std::size_t r, std::size_t count, const std::size_t *listed) {
     const std::size_t column = group.first + lane;
     const double *matrix = block.transitions + r * block.transitions_step + column;
-    const double *ended = block.ended;
-    Vector even = broadcast_as<Vector>(kNone);
-    Vector odd = even;
-    Vector third = even;
-    Vector fourth = even;
-    std::size_t from = 0;
-    for (; from + 4 <= block.states; from += 4, matrix += 4 * block.padded) {
-        even = max(plus(broadcast_as<Vector>(ended[from]), load_as<Vector>(matrix)), even);
-        odd = max(plus(broadcast_as<Vector>(ended[from + 1]), load_as<Vector>(matrix + block.padded)), odd);
-        third = max(plus(broadcast_as<Vector>(ended[from + 2]), load_as<Vector>(matrix + 2 * block.padded)), third);
-        fourth = max(plus(broadcast_as<Vector>(ended[from + 3]), load_as<Vector>(matrix + 3 * block.padded)), fourth);
-    }
-    for (; from < block.states; ++from, matrix += block.padded) {
-        even = max(plus(broadcast_as<Vector>(ended[from]), load_as<Vector>(matrix)), even);
-    }
-    const Vector entered = max(max(even, odd), max(third, fourth));
+    const Vector entered = listed == nullptr ? entered_from<Vector>(block, matrix, count, nullptr)
+                                             : entered_from<Vector>(block, matrix, count, listed);
     const Vector score = sub(entered, load_as<Vector>(block.sums + column));
     const std::size_t place = block.start + r;
     store(group.open + lane + place * Width, score);
     store(block.written + r * block.padded + column, score);
-    store(block.ends + r * block.padded + column, load_as<Vector>(ended + column));
+    store(block.ends + r * block.padded + column, load_as<Vector>(block.ended + column));
     if (block.pruned) {
         double *fine = group.fine_max + lane + place / kViterbiFine * Width;
         double *coarse = group.coarse_max + lane + place / kViterbiCoarse * Width;
         store(fine, place % kViterbiFine == 0 ? score : max(score, load_as<Vector>(fine)));
         store(coarse, place % kViterbiCoarse == 0 ? score : max(score, load_as<Vector>(coarse)));
     }
+}
+
+inline double largest_lane(F64 a) {
+    double lanes[F64::lanes];
+    store(lanes, a);
+    double largest = kNone;
+    for (const double lane : lanes) {
+        largest = lane > largest ? lane : largest;
+    }
+    return largest;
+}
+
+inline std::size_t index_of(const double *values, std::size_t n, double value) {
+    for (std::size_t i = 0; i < n; i += F64::lanes) {
+        const unsigned found = bits(equal(load(values + i), broadcast(value)));
+        if (found != 0) {
+            return i + static_cast<std::size_t>(__builtin_ctz(found));
+        }
+    }
+    return 0;
+}
+
+// Few of many states can be the best one before any other: lists those that a bound does not rule out, and returns
+// their count. The bound is what the two with the largest scores reach.
+inline std::size_t list_sources(const ViterbiBlock &block) {
+    const double *ended = block.ended; // -inf beyond the last state
+    F64 most = broadcast(kNone);
+    for (std::size_t k = 0; k < block.padded; k += F64::lanes) {
+        most = max(load(ended + k), most);
+    }
+    const double largest = largest_lane(most);
+    most = broadcast(kNone);
+    for (std::size_t k = 0; k < block.padded; k += F64::lanes) {
+        const F64 score = load(ended + k);
+        most = max(select(equal(score, broadcast(largest)), broadcast(kNone), score), most);
+    }
+    const std::size_t first = index_of(ended, block.padded, largest);
+    const std::size_t second = index_of(ended, block.padded, largest_lane(most));
+    const std::size_t other = second < block.states ? second : first;
+    const double *one_row = block.transitions + first * block.padded;
+    const double *other_row = block.transitions + other * block.padded;
+    F64 lowest = broadcast(__builtin_inf());
+    std::size_t k = 0;
+    for (; k + F64::lanes <= block.states; k += F64::lanes) {
+        lowest =
+            min(max(add(broadcast(ended[first]), load(one_row + k)), add(broadcast(ended[other]), load(other_row + k))),
+                lowest);
+    }
+    double low = -largest_lane(sub(broadcast(0.0), lowest));
+    for (; k < block.states; ++k) {
+        const double a = ended[first] + one_row[k];
+        const double b = ended[other] + other_row[k];
+        const double larger = a > b ? a : b;
+        low = larger < low ? larger : low;
+    }
+    std::size_t count = 0;
+    for (k = 0; k < block.states; ++k) {
+        block.sources[count] = k;
+        count += ended[k] + block.most[k] >= low ? 1 : 0;
+    }
+    return count;
 }
 
 // Calls each<Vector, Width>(group, lane) for every vector of states.
@@ -489,9 +562,12 @@ template <typename Each> [[gnu::always_inline]] inline void for_lanes(const Vite
 }
 
 void enter(const ViterbiBlock &block, std::size_t r) noexcept {
+    const bool listed = block.most != nullptr && block.states >= kManyStates;
+    const std::size_t *sources = listed ? block.sources : nullptr;
+    const std::size_t count = listed ? list_sources(block) : block.states;
     for_lanes(
-        block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
-                   __attribute__((always_inline)) { enter_lanes<Vector, Width>(block, group, lane, r); });
+        block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane) __attribute__((
+                   always_inline)) { enter_lanes<Vector, Width>(block, group, lane, r, count, sources); });
 }
 
 // A whole block of states that fit one vector: nothing but the history leaves the registers.

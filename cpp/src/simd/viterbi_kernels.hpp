@@ -46,6 +46,8 @@ struct ViterbiBlock {
     std::size_t durations;        // the longest
     std::size_t start;            // place of the block's first frame, counted from row 0
     std::size_t passed;           // that place in the recording is start + passed
+    const double *most;           // (padded,) largest transition out of each state; null where they differ by frame
+    std::size_t *sources;         // scratch: (states,)
     const double *transitions;    // (states, padded)
     std::size_t transitions_step; // from the matrix of one frame to that of the next
     const double *emissions;      // (8, padded) less the largest of their frame
@@ -59,8 +61,10 @@ struct ViterbiBlock {
     double *bounds;               // scratch: a row of 8 for each kViterbiCoarse places that are held
     unsigned char *done;          // scratch: one for each of them
     unsigned char *origins;       // (8, padded) where the states before are kept, when all segments are of one frame
-    double limit;                 // sums beyond it must be shifted first
-    bool pruned;                  // whether bounds are kept and used
+    unsigned *listed;             // scratch: for each of 8 states, room for the kViterbiFine places that are held
+    std::size_t listed_stride;
+    double limit; // sums beyond it must be shifted first
+    bool pruned;  // whether bounds are kept and used
 };
 
 // The largest of places[i] + amounts.. + weights[i], added in this order, and the last i that reaches it.
