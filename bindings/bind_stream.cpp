@@ -44,14 +44,14 @@ class Stream {
   public:
     Stream(const py::object &log_transitions, const py::object &log_initial, const py::object &log_durations,
            const py::object &censoring, const py::object &lag_frames, const py::object &smoothing_lag_frames,
-           bool filtered, const py::object &check_frames, const py::object &log_final)
+           bool filtered, const py::object &check_frames, bool join, const py::object &log_final)
         : arguments_(py::make_tuple(require_numbers<double>(log_transitions, "log_transitions", 2, "(K, K)"),
                                     require_numbers<double>(log_initial, "log_initial", 1, "(K,)"),
                                     require_numbers<double>(log_durations, "log_durations", 2, "(K, D)"), censoring,
-                                    lag_frames, smoothing_lag_frames, filtered, check_frames, log_final)),
+                                    lag_frames, smoothing_lag_frames, filtered, check_frames, join, log_final)),
           filtered_(filtered), smoothed_(!smoothing_lag_frames.is_none()),
           stream_(make(log_transitions, log_initial, log_durations, censoring, lag_frames, smoothing_lag_frames,
-                       filtered, check_frames, log_final)) {}
+                       filtered, check_frames, join, log_final)) {}
 
     py::array push(const py::object &log_emissions) {
         const auto rows = require_numbers<double>(log_emissions, "log_emissions", 2, "(n, K)");
@@ -119,7 +119,7 @@ class Stream {
     static std::unique_ptr<Stream> unpickled(const py::tuple &state) {
         const py::tuple given = state[0];
         auto stream = std::make_unique<Stream>(given[0], given[1], given[2], given[3], given[4], given[5],
-                                               given[6].cast<bool>(), given[7], given[8]);
+                                               given[6].cast<bool>(), given[7], given[8].cast<bool>(), given[9]);
         stream->restore(state[1]);
         return stream;
     }
@@ -128,7 +128,7 @@ class Stream {
     static HsmmStream make(const py::object &log_transitions, const py::object &log_initial,
                            const py::object &log_durations, const py::object &censoring, const py::object &lag_frames,
                            const py::object &smoothing_lag_frames, bool filtered, const py::object &check_frames,
-                           const py::object &log_final) {
+                           bool join, const py::object &log_final) {
         const py::array no_frames(py::dtype::of<double>(), std::vector<py::ssize_t>{0, 0});
         const HsmmArguments given(no_frames, log_transitions, log_initial, log_durations, censoring);
         StreamOptions options;
@@ -136,6 +136,7 @@ class Stream {
         options.smoothing_lag_frames = optional_integer(smoothing_lag_frames, "smoothing_lag_frames");
         options.filtered = filtered;
         options.check_frames = require_integer(check_frames, "check_frames");
+        options.join = join;
         Contiguous<double> final(py::ssize_t{0});
         if (!log_final.is_none()) {
             final = require_numbers<double>(log_final, "log_final", 1, "(K,)");
@@ -188,11 +189,14 @@ lag_frames            a frame is decided at the latest when so many have followe
 smoothing_lag_frames  give P(state at t | frames 0 .. t + this many) for each frame, too
 filtered              give P(state at t | frames 0 .. t) for each frame, too
 check_frames          a push looks for final segments at its end when so many frames have come since it last looked
+join                  give neighbouring segments of one state as one. A stay that lasts many segments is then known to
+                      last at once, and memory does not grow with it; where in it one segment follows another often
+                      hangs on when it ends
 log_final             (K,) added to the scores of the recording's last frame. The timeline then takes in each frame
                       with the next push only, which makes it final a frame later
 
-Memory is O((D + pending) K), where pending is how long the data stay ambiguous; it does not grow with the frames taken
-in. One thread at a time: a second one is refused with RuntimeError. Copies and pickles.
+Memory is O(D K) and what is open: a few numbers for each segment that could still be part of the timeline. It does not
+grow with the frames taken in. One thread at a time: a second one is refused with RuntimeError. Copies and pickles.
 Raises ValueError and TypeError as `hsmm_viterbi` does.
 
 >>> stream = HsmmStream([[-np.inf, 0], [0, -np.inf]], [0, 0], np.log([[0.2, 0.8], [0.2, 0.8]]), censoring='right')
@@ -206,11 +210,11 @@ array([[1, 2, 4],
        [0, 4, 5]])
 )")
         .def(py::init<const py::object &, const py::object &, const py::object &, const py::object &,
-                      const py::object &, const py::object &, bool, const py::object &, const py::object &>(),
+                      const py::object &, const py::object &, bool, const py::object &, bool, const py::object &>(),
              py::arg("log_transitions"), py::arg("log_initial"), py::arg("log_durations"),
              py::arg("censoring") = "none", py::arg("lag_frames") = py::none(),
              py::arg("smoothing_lag_frames") = py::none(), py::arg("filtered") = false, py::arg("check_frames") = 1,
-             py::arg("log_final") = py::none())
+             py::arg("join") = false, py::arg("log_final") = py::none())
         .def("push", &Stream::push, py::arg("log_emissions"),
              R"(Take in the next frames and give the segments that have become final.
 

@@ -303,6 +303,7 @@ class HsmmStream:
         smoothing_lag_frames: SupportsIndex | None = None,
         filtered: bool = False,
         check_frames: SupportsIndex = 1,
+        join: bool = False,
         log_final: ArrayLike | None = None,
     ) -> None: ...
     def push(self, log_emissions: ArrayLike) -> NDArray[np.int64]:

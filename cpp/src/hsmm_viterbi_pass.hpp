@@ -104,10 +104,16 @@ class ViterbiPass {
         std::uint32_t *origins; // (chunk_frames_, K) states before, where the transitions differ by frame
     };
 
+    // Differences of sums fail at -inf, and lose their digits beside one huge score. Whenever a sum leaves +-kLimit it
+    // is therefore added to the places that can still be used, and starts again from zero: -inf then reaches exactly
+    // the segments that hold the impossible frame.
+    static constexpr double kLimit = 1e6;
+    static constexpr std::size_t kByteStates = 256; // whose numbers fit a byte
+
     void fill_tables(const HsmmModel &model, std::size_t distances);
     [[nodiscard]] std::uint64_t kind() const { return (by_frame_ ? 1u : 0u) + (plain_ ? 2u : 0u); }
-    [[nodiscard]] bool keeps_bytes() const;
-    [[nodiscard]] bool keeps_origins() const;
+    [[nodiscard]] bool keeps_bytes() const { return plain_ && states_ <= kByteStates; }
+    [[nodiscard]] bool keeps_origins() const { return by_frame_ && !keeps_bytes(); }
     void make_room();
     [[nodiscard]] Chunk new_chunk() const;
     void take_transitions(Matrix<const double> log_transitions, std::size_t r);

@@ -52,7 +52,9 @@ struct HsmmStream::State {
 
     [[nodiscard]] HsmmModel model() const {
         const std::size_t states = initial.size();
-        return {{transitions.data(), states, states}, initial, {durations.data(), states, durations.size() / states},
+        return {{transitions.data(), states, states},
+                initial,
+                {durations.data(), states, durations.size() / states},
                 censoring};
     }
     [[nodiscard]] StreamOptions options() const;
@@ -63,6 +65,7 @@ struct HsmmStream::State {
     void look(StreamOutput &output);
     void bound(StreamOutput &output);
     void meet(StreamOutput &output);
+    void give(const std::vector<Segment> &path, StreamOutput &output);
     void force(std::size_t place, StreamOutput &output);
     void follow(const std::vector<Segment> &path, std::size_t place);
     [[nodiscard]] std::vector<Segment> path_to(const ViterbiPass &from, Beginning last, std::size_t end) const;
@@ -78,7 +81,7 @@ struct HsmmStream::State {
     std::vector<double> transitions, initial, durations, final;
     Censoring censoring;
     std::optional<std::size_t> lag, smoothing_lag;
-    bool filtered;
+    bool filtered, join;
     std::size_t check_frames;
     std::size_t step = 0; // frames between two looks at the bound
 
@@ -132,9 +135,9 @@ HsmmStream::State::State(const HsmmModel &given, const StreamOptions &options)
       initial(given.log_initial.begin(), given.log_initial.end()),
       durations(given.log_durations.data,
                 given.log_durations.data + given.log_durations.rows * given.log_durations.cols),
-      final(options.log_final.begin(), options.log_final.end()), censoring(given.censoring),
-      filtered(options.filtered), check_frames(static_cast<std::size_t>(options.check_frames)), pass(given),
-      survivors(given), open_ended(open_ended_model(given), given.log_durations.cols) {
+      final(options.log_final.begin(), options.log_final.end()), censoring(given.censoring), filtered(options.filtered),
+      join(options.join), check_frames(static_cast<std::size_t>(options.check_frames)), pass(given),
+      survivors(given, options.join), open_ended(open_ended_model(given), given.log_durations.cols) {
     if (options.smoothing_lag_frames) {
         smoothing_lag = static_cast<std::size_t>(*options.smoothing_lag_frames);
     }
@@ -150,7 +153,7 @@ HsmmStream::State::State(const HsmmModel &given, const StreamOptions &options)
 }
 
 StreamOptions HsmmStream::State::options() const {
-    StreamOptions options{std::nullopt, filtered, std::nullopt, signed_size(check_frames), final};
+    StreamOptions options{std::nullopt, filtered, std::nullopt, signed_size(check_frames), join, final};
     if (smoothing_lag) {
         options.smoothing_lag_frames = signed_size(*smoothing_lag);
     }
@@ -223,17 +226,19 @@ void HsmmStream::State::look(StreamOutput &output) {
 
 void HsmmStream::State::meet(StreamOutput &output) {
     const auto meeting = survivors.meet(pass);
-    if (!meeting) {
-        return;
+    if (meeting) {
+        give(path_to(pass, meeting->at, meeting->at.place), output);
+        met = meeting;
     }
-    const auto path = path_to(pass, meeting->at, meeting->at.place);
+    survivors.forget_others();
+    pass.forget_before(pass.end() - std::min(pass.end(), longest()));
+}
+
+void HsmmStream::State::give(const std::vector<Segment> &path, StreamOutput &output) {
     output.segments.insert(output.segments.end(), path.begin(), path.end());
     if (lag) {
         decided_parts.insert(decided_parts.end(), path.begin(), path.end());
     }
-    met = meeting;
-    pass.forget_before(meeting->at.place);
-    survivors.forget_before(meeting->at.place);
 }
 
 // Sees to it that no frame waits longer than the bound, whenever the next look at it comes.
@@ -259,10 +264,17 @@ void HsmmStream::State::force(std::size_t place, StreamOutput &output) {
     }
     ++forced_commits;
     forced_frames += place - (met ? met->until : 0);
-    follow(path_to(pass, *best, pass.end()), place);
+    const auto path = path_to(pass, survivors.part(pass, *best), pass.end());
+    follow(path, place);
+    if (join) {
+        const auto last =
+            std::find_if(path.begin(), path.end(), [&](const Segment &run) { return run.end >= signed_size(place); });
+        give({path.begin(), last}, output);
+        met = Meeting{{static_cast<std::size_t>(last->start), static_cast<std::size_t>(last->state)}, place};
+    }
     pass.restore(decided_pass->save());
     pass.push({recent.data(), recent.size() / initial.size(), initial.size()});
-    survivors.clear();
+    survivors.start_again(met ? met->at : Beginning{}, place);
     if (!survivors.update(pass)) {
         throw_impossible(pass.end() - 1);
     }
@@ -290,10 +302,12 @@ void HsmmStream::State::follow(const std::vector<Segment> &path, std::size_t pla
     }
     decided_pass->push({recent.data(), place - first, states});
     recent.erase(recent.begin(), recent.begin() + static_cast<std::ptrdiff_t>((place - first) * states));
-    decided_pass->forget_before(met ? met->at.place : 0);
+    // Without runs to name them by, the segments of what is decided have to be found again.
+    decided_pass->forget_before(join ? place - std::min(place, longest()) : met ? met->at.place : 0);
 }
 
-// The segments of the best path from where the paths met last to `last`, and that one up to `end` unless it is empty.
+// The parts of the best path from where the paths met last to `last`, which goes up to `end` and is left out where it
+// is empty.
 std::vector<Segment> HsmmStream::State::path_to(const ViterbiPass &from, Beginning last, std::size_t end) const {
     std::vector<Segment> path;
     if (end > last.place) {
@@ -309,8 +323,8 @@ std::vector<Segment> HsmmStream::State::path_to(const ViterbiPass &from, Beginni
     return path;
 }
 
-// The last segment of the most likely path, as if the recording went on; of equals the smallest state, then the shortest
-// segment. One of the longest duration ends here in any case. Survivors must be up to date.
+// The last segment of the most likely path, as if the recording went on; of equals the smallest state, then the
+// shortest segment. One of the longest duration ends here in any case. Survivors must be up to date.
 std::optional<Beginning> HsmmStream::State::best_under_way() const {
     const std::size_t end = pass.end();
     std::optional<Beginning> best;
@@ -354,12 +368,13 @@ double HsmmStream::State::finish(bool ends, StreamOutput &output) const {
                                     "recording that may end within a segment");
     }
     StreamOutput rest;
-    if (posteriors && !posteriors->flush(ends ? std::span<const double>(final) : std::span<const double>(),
-                                         rest.smoothed)) {
+    if (posteriors &&
+        !posteriors->flush(ends ? std::span<const double>(final) : std::span<const double>(), rest.smoothed)) {
         throw std::invalid_argument("no sequence of whole segments ends at frame " + std::to_string(frames()));
     }
     const auto state = static_cast<std::size_t>(best - scores.begin());
-    const auto path = path_to(whole, {whole.end() - whole.last_duration(state), state}, whole.end());
+    const Beginning last{whole.end() - whole.last_duration(state), state};
+    const auto path = path_to(whole, survivors.part(whole, last), whole.end());
     output.segments.insert(output.segments.end(), path.begin(), path.end());
     output.smoothed.insert(output.smoothed.end(), rest.smoothed.begin(), rest.smoothed.end());
     return whole.absolute(*best);
@@ -372,7 +387,7 @@ std::uint64_t HsmmStream::State::mark() const {
                                     static_cast<std::int64_t>(censoring),
                                     lag ? signed_size(*lag) : -1,
                                     smoothing_lag ? signed_size(*smoothing_lag) : -1,
-                                    filtered ? 1 : 0,
+                                    (filtered ? 1 : 0) + (join ? 2 : 0),
                                     signed_size(final.size())};
     sum.add_values(std::span<const std::int64_t>(numbers));
     for (const std::vector<double> *part : {&transitions, &initial, &durations, &final}) {
@@ -396,6 +411,7 @@ void HsmmStream::State::write(ByteWriter &writer) const {
     writer.values(std::span<const double>(held));
     const auto part = pass.save();
     writer.values(std::span<const std::byte>(part));
+    survivors.save(writer);
     if (lag) {
         const auto behind = decided_pass->save();
         writer.values(std::span<const std::byte>(behind));
@@ -436,12 +452,11 @@ void HsmmStream::State::read(ByteReader &reader) {
                       static_cast<std::size_t>(meeting[2])};
         require(met->at.state < states && met->until <= pass.end());
     }
-    require(pass.begin() == (met ? met->at.place : 0));
+    survivors.restore(reader, pass.end());
     if (lag) {
         decided_pass->restore(reader.values<std::byte>());
         recent = reader.values<double>();
-        require(decided_pass->end() <= pass.end() && decided_pass->begin() <= pass.begin() &&
-                recent.size() == (pass.end() - decided_pass->end()) * states);
+        require(decided_pass->end() <= pass.end() && recent.size() == (pass.end() - decided_pass->end()) * states);
         const auto parts = reader.values<std::int64_t>();
         require(parts.size() % 3 == 0);
         for (std::size_t n = 0; n < parts.size(); n += 3) {
@@ -450,7 +465,7 @@ void HsmmStream::State::read(ByteReader &reader) {
                     (decided_parts.empty() || decided_parts.back().end == one.start));
             decided_parts.push_back(one);
         }
-        require(decided_parts.empty() || decided_parts.back().end == signed_size(pass.begin()));
+        require(decided_parts.empty() || decided_parts.back().end == signed_size(met ? met->at.place : 0));
     }
     if (posteriors) {
         posteriors->restore(reader);
@@ -504,9 +519,7 @@ double HsmmStream::flush(StreamOutput &output, bool ends) {
     return score;
 }
 
-void HsmmStream::reset() {
-    state_ = std::make_unique<State>(state_->model(), state_->options());
-}
+void HsmmStream::reset() { state_ = std::make_unique<State>(state_->model(), state_->options()); }
 
 std::vector<Segment> HsmmStream::tentative() const {
     const State &now = *state_;
@@ -528,7 +541,7 @@ std::vector<Segment> HsmmStream::tentative() const {
     if (!best) {
         return {};
     }
-    auto path = now.path_to(now.pass, *best, now.pass.end());
+    auto path = now.path_to(now.pass, now.survivors.part(now.pass, *best), now.pass.end());
     path.back().end = signed_size(now.frames());
     return path;
 }

@@ -163,8 +163,8 @@ bool StreamPosteriors::smooth(const SegmentWeights &weights, std::span<const dou
                               std::span<double> shares) const {
     const std::size_t places = end_ - smoothed_; // behind the frame and before the end: rows_[0 .. places - 1]
     const auto bonus = [&](std::size_t state) { return log_final.empty() ? 0.0 : log_final[state]; };
-    std::vector<double> follows(states_);          // log weight of all behind a beginning
-    std::vector<double> after(places * states_);   // and behind an end
+    std::vector<double> follows(states_);        // log weight of all behind a beginning
+    std::vector<double> after(places * states_); // and behind an end
     std::vector<double> terms(std::max(places, states_) + 1);
     for (std::size_t n = places; n-- > 0;) {
         for (std::size_t k = 0; k < states_; ++k) {

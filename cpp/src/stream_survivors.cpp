@@ -3,6 +3,7 @@
 #include "simd/stream_kernels.hpp"
 
 #include <algorithm>
+#include <map>
 #include <queue>
 #include <tuple>
 
@@ -23,13 +24,13 @@ struct Node {
 
 } // namespace
 
-Survivors::Survivors(const HsmmModel &model)
+Survivors::Survivors(const HsmmModel &model, bool join)
     : weights_(model, model.log_durations.cols),
-      transitions_(model.log_transitions.data, model.log_transitions.data + model.log_transitions.rows *
-                                                                                model.log_transitions.cols),
+      transitions_(model.log_transitions.data,
+                   model.log_transitions.data + model.log_transitions.rows * model.log_transitions.cols),
       states_(model.log_initial.size()),
-      to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both), places_(states_),
-      best_(weights_.durations), bar_(best_.size()) {}
+      to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both), join_(join),
+      places_(states_), best_(weights_.durations), bar_(best_.size()) {}
 
 bool Survivors::update(const ViterbiPass &pass) {
     const std::size_t end = pass.end();
@@ -136,23 +137,68 @@ void Survivors::keep_best_ends(std::size_t end, const std::vector<std::size_t> &
 }
 
 Beginning Survivors::ending(const ViterbiPass &pass, std::size_t end, std::size_t state) {
-    const auto [known, is_new] = begun_.try_emplace(end * states_ + state, 0);
-    if (is_new) {
-        known->second = end - pass.duration(end, state);
-    }
-    return {known->second, state};
+    return {end - pass.duration(end, state), state};
 }
 
-Beginning Survivors::before(const ViterbiPass &pass, Beginning one) {
-    return ending(pass, one.place, pass.origin(one.place, one.state));
+Beginning Survivors::before_segment(const ViterbiPass &pass, Beginning segment) {
+    const Beginning found =
+        segment.place > pass.begin() ? ending(pass, segment.place, pass.origin(segment.place, segment.state)) : segment;
+    if (found.place >= segment.place) { // only a state that save() did not write leads here
+        ByteReader::refuse();
+    }
+    return found;
+}
+
+Beginning Survivors::part(const ViterbiPass &pass, Beginning segment) {
+    if (!join_) {
+        return segment;
+    }
+    std::vector<std::size_t> passed;
+    Beginning run = segment;
+    for (Beginning at = segment;; at = run) {
+        if (at.place < settled_until_) {
+            run = settled_;
+            break;
+        }
+        if (const auto known = runs_.find(key(at)); known != runs_.end()) {
+            run.place = known->second;
+            break;
+        }
+        passed.push_back(key(at));
+        run = at.place == 0 ? at : before_segment(pass, at);
+        if (at.place == 0 || run.state != at.state) {
+            run = at;
+            break;
+        }
+    }
+    for (const std::size_t one : passed) {
+        runs_[one] = run.place;
+    }
+    return {run.place, segment.state};
+}
+
+Beginning Survivors::before(const ViterbiPass &pass, Beginning part_behind) {
+    const auto known = before_.find(key(part_behind));
+    if (known != before_.end()) {
+        return of(known->second);
+    }
+    const Beginning found = part(pass, before_segment(pass, part_behind));
+    before_[key(part_behind)] = key(found);
+    return found;
 }
 
 std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
     const std::size_t end = pass.end();
+    met_parts_.clear();
+    met_segments_.clear();
     std::priority_queue<Node> open;
+    const auto add = [&](Beginning segment) {
+        met_segments_.push_back(key(segment));
+        open.push({part(pass, segment), end});
+    };
     for (std::size_t k = 0; k < states_; ++k) {
         for (const std::size_t place : places_[k]) {
-            open.push({{place, k}, end});
+            add({place, k});
         }
     }
     // Segments that end just here: as the recording's last the best one, else those that some state can follow best.
@@ -163,7 +209,7 @@ std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
     }
     for (const Ending &one : ending_now_) {
         if (one.score != kNever && one.score >= final - kRounding) {
-            open.push({one.at, end});
+            add(one.at);
         }
     }
     std::vector<char> follows(states_, 0);
@@ -182,7 +228,7 @@ std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
     }
     for (std::size_t k = 0; k < states_; ++k) {
         if (follows[k] != 0) {
-            open.push({ending(pass, end, k), end});
+            add(ending(pass, end, k));
         }
     }
     while (!open.empty()) {
@@ -198,21 +244,80 @@ std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
         if (node.at.place == 0) {
             break;
         }
+        met_parts_.push_back(key(node.at));
         const Beginning parent = before(pass, node.at);
         open.push({parent, parent.state == node.at.state ? node.until : node.at.place});
     }
     return std::nullopt;
 }
 
-void Survivors::forget_before(std::size_t place) {
-    std::erase_if(begun_, [&](const auto &known) { return known.first < place * states_; });
+void Survivors::forget_others() {
+    const auto keep = [](std::unordered_map<std::size_t, std::size_t> &known, const std::vector<std::size_t> &keys) {
+        std::unordered_map<std::size_t, std::size_t> kept;
+        for (const std::size_t one : keys) {
+            if (const auto found = known.find(one); found != known.end()) {
+                kept.insert(*found);
+            }
+        }
+        known.swap(kept);
+    };
+    keep(before_, met_parts_);
+    keep(runs_, met_segments_);
 }
 
-void Survivors::clear() {
+void Survivors::start_again(Beginning last, std::size_t until) {
     seen_ = 0;
-    begun_.clear();
+    before_.clear();
+    runs_.clear();
     for (auto &places : places_) {
         places.clear();
+    }
+    settled_ = last;
+    settled_until_ = join_ ? until : 0;
+}
+
+void Survivors::save(ByteWriter &writer) const {
+    const std::uint64_t numbers[] = {seen_, possible_, settled_.place, settled_.state, settled_until_};
+    writer.values(std::span<const std::uint64_t>(numbers));
+    for (const auto &places : places_) {
+        const std::vector<std::uint64_t> given(places.begin(), places.end());
+        writer.values(std::span<const std::uint64_t>(given));
+    }
+    for (const auto *known : {&before_, &runs_}) {
+        std::vector<std::uint64_t> given;
+        for (const auto &[from, to] : std::map<std::size_t, std::size_t>(known->begin(), known->end())) {
+            given.insert(given.end(), {from, to});
+        }
+        writer.values(std::span<const std::uint64_t>(given));
+    }
+}
+
+void Survivors::restore(ByteReader &reader, std::size_t end) {
+    const auto require = [](bool holds) {
+        if (!holds) {
+            ByteReader::refuse();
+        }
+    };
+    const auto numbers = reader.values<std::uint64_t>();
+    require(numbers.size() == 5 && numbers[0] <= end && numbers[3] < states_ && numbers[4] <= end);
+    seen_ = static_cast<std::size_t>(numbers[0]);
+    possible_ = numbers[1] != 0;
+    settled_ = {static_cast<std::size_t>(numbers[2]), static_cast<std::size_t>(numbers[3])};
+    settled_until_ = static_cast<std::size_t>(numbers[4]);
+    for (auto &places : places_) {
+        const auto given = reader.values<std::uint64_t>();
+        require(std::is_sorted(given.begin(), given.end()) && (given.empty() || given.back() < end));
+        places.assign(given.begin(), given.end());
+        // open_score() knows the places of its window only.
+        std::erase_if(places, [&](std::size_t place) { return end - place >= weights_.durations; });
+    }
+    for (auto *known : {&before_, &runs_}) {
+        const auto given = reader.values<std::uint64_t>();
+        require(given.size() % 2 == 0);
+        for (std::size_t n = 0; n < given.size(); n += 2) {
+            require(given[n] / states_ < end && given[n + 1] < given[n] + states_);
+            (*known)[static_cast<std::size_t>(given[n])] = static_cast<std::size_t>(given[n + 1]);
+        }
     }
 }
 

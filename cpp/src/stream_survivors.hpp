@@ -2,6 +2,7 @@
 #pragma once
 
 #include "hsmm_viterbi_pass.hpp"
+#include "stream_bytes.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -19,14 +20,15 @@ struct Beginning {
 };
 
 struct Meeting {
-    Beginning at;          // the latest beginning that all surviving paths have in common
+    Beginning at;          // the latest part that all surviving paths have in common
     std::size_t until = 0; // none of them leaves its state before this place
 };
 
+// A path is a chain of parts: its segments or, joined, the runs of segments of one state. Once the survivors have met,
+// the parts behind the meeting are known by themselves, and the pass may forget all but its window.
 class Survivors {
   public:
-    // Looks at the pass until it is told to forget it.
-    explicit Survivors(const HsmmModel &model);
+    Survivors(const HsmmModel &model, bool join);
 
     // Brings the list of surviving beginnings up to the end of the pass. False when none is left.
     //
@@ -39,20 +41,25 @@ class Survivors {
     // The places before which segments of a state begin that survive, ascending.
     [[nodiscard]] std::span<const std::size_t> places(std::size_t state) const { return places_[state]; }
 
-    // Where all surviving paths meet; nothing while they begin in different states. O(distinct segments back to it).
+    // Where all surviving paths meet; nothing while they begin in different states. O(distinct parts back to it).
     [[nodiscard]] std::optional<Meeting> meet(const ViterbiPass &pass);
 
     // The best segment of `state` that ends at place `end`, which must be on a surviving path.
-    [[nodiscard]] Beginning ending(const ViterbiPass &pass, std::size_t end, std::size_t state);
+    [[nodiscard]] static Beginning ending(const ViterbiPass &pass, std::size_t end, std::size_t state);
 
-    // The beginning of the segment before this one on the best path to it. Needs place > 0.
-    [[nodiscard]] Beginning before(const ViterbiPass &pass, Beginning one);
+    // The part that a segment belongs to, and the part before a part. The latter needs place > 0.
+    [[nodiscard]] Beginning part(const ViterbiPass &pass, Beginning segment);
+    [[nodiscard]] Beginning before(const ViterbiPass &pass, Beginning part);
 
-    // Nothing before `place` will be asked for.
-    void forget_before(std::size_t place);
+    // Keeps of the known parts those that the paths met on their way back.
+    void forget_others();
 
-    // The pass was replaced.
-    void clear();
+    // The pass was replaced by one that knows only one path up to `until`, whose last part is `last` where parts are
+    // runs.
+    void start_again(Beginning last, std::size_t until);
+
+    void save(ByteWriter &writer) const;
+    void restore(ByteReader &reader, std::size_t end);
 
   private:
     struct Ending {
@@ -60,6 +67,9 @@ class Survivors {
         double score;
     };
 
+    [[nodiscard]] std::size_t key(Beginning one) const { return one.place * states_ + one.state; }
+    [[nodiscard]] Beginning of(std::size_t key) const { return {key / states_, key % states_}; }
+    [[nodiscard]] static Beginning before_segment(const ViterbiPass &pass, Beginning segment);
     void keep_best(const ViterbiPass &pass, std::size_t state);
     template <typename Table>
     void keep_best_ends(std::size_t end, const std::vector<std::size_t> &places, Table &&table);
@@ -67,14 +77,19 @@ class Survivors {
     SegmentWeights weights_;
     std::vector<double> transitions_;
     std::size_t states_;
-    bool to_right_;
+    bool to_right_, join_;
     std::size_t seen_ = 0;                         // the end of the pass at the last update
     bool possible_ = true;                         // what that found
     std::vector<std::vector<std::size_t>> places_; // by state, ascending: beginnings that survive
     std::vector<Ending> ending_now_;               // segments that could end the recording at the end of the pass
     std::vector<double> scores_, best_, bar_;      // scratch
     std::vector<char> able_, kept_;
-    std::unordered_map<std::size_t, std::size_t> begun_; // end * states + state -> where the best segment began
+
+    // By key: the part before a part, and where the run began that a segment belongs to.
+    std::unordered_map<std::size_t, std::size_t> before_, runs_;
+    std::vector<std::size_t> met_parts_, met_segments_; // keys that the last meet() came by
+    Beginning settled_;                                 // the run of all segments that begin before settled_until_
+    std::size_t settled_until_ = 0;
 };
 
 } // namespace conv2d::detail

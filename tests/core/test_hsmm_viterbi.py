@@ -1,6 +1,7 @@
 """hsmm_viterbi on every SIMD path, with transitions that differ by frame, and over many recordings at once."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from conv2d_core import hsmm_viterbi, hsmm_viterbi_many, simd_path, simd_paths, 
 
 NEVER = -np.inf
 Model = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Censoring = Literal["none", "right", "left", "both"]
 
 
 @pytest.fixture
-def every_path() -> Iterator[list[str]]:
+def every_path() -> Iterator[tuple[str, ...]]:
     before = simd_path()
     yield simd_paths()
     use_simd_path(before)
@@ -105,7 +107,9 @@ def random_problem(frames: int, states: int, longest: int, seed: int) -> Model:
 
 @pytest.mark.parametrize("censoring", ["none", "right", "left", "both"])
 @pytest.mark.parametrize(("states", "longest"), [(3, 1), (8, 40), (8, 500), (12, 200), (30, 90)])
-def test_every_path_gives_the_same_bits(every_path: list[str], states: int, longest: int, censoring: str) -> None:
+def test_every_path_gives_the_same_bits(
+    every_path: tuple[str, ...], states: int, longest: int, censoring: Censoring
+) -> None:
     problem = random_problem(9000, states, longest, seed=states + longest)  # scores are taken back twice on the way
     results = []
     for name in every_path:
@@ -117,7 +121,8 @@ def test_every_path_gives_the_same_bits(every_path: list[str], states: int, long
 
 def test_labelled_frames_change_nothing_but_what_they_forbid() -> None:
     """Where only the state of the best timeline stays possible, the best timeline stays the same."""
-    emissions, *model = random_problem(3000, 6, 90, seed=3)
+    problem = random_problem(3000, 6, 90, seed=3)
+    emissions, model = problem[0], problem[1:]
     states, score, segments = hsmm_viterbi(emissions, *model, "right")
     labelled = np.random.default_rng(0).random(3000) < 0.7
     forbidden = np.where(labelled[:, None] & (np.arange(6) != states[:, None]), NEVER, emissions)
@@ -127,7 +132,7 @@ def test_labelled_frames_change_nothing_but_what_they_forbid() -> None:
 
 
 def test_many_recordings_give_what_each_gives_alone() -> None:
-    _, *model = random_problem(1, 5, 30, seed=4)
+    model = random_problem(1, 5, 30, seed=4)[1:]
     rng = np.random.default_rng(1)
     recordings = [rng.normal(size=(frames, 5)) for frames in (0, 1, 700, 30, 2000, 5)]
     alone = [hsmm_viterbi(recording, *model, "both") for recording in recordings]

@@ -23,6 +23,9 @@ struct StreamOptions {
     std::optional<std::int64_t> smoothing_lag_frames; // give P(state at t | frames 0 .. t + this many)
     // A push looks for final segments once at its end, when so many frames have come since it last looked.
     std::int64_t check_frames = 1;
+    // Give neighbouring segments of one state as one. A stay that lasts many segments is then known to last at once,
+    // and memory does not grow with it; where in it one segment follows another often hangs on when it ends.
+    bool join = false;
     // (K,) or empty: added to the scores of the recording's last frame, which the timeline therefore takes in only
     // with the next push, or with the flush.
     std::span<const double> log_final;

@@ -1,4 +1,5 @@
-// Which segments under way can still win: one score against the weights of all ends that it can have. Ends lie in lanes.
+// Which segments under way can still win: one score against the weights of all ends that it can have. Ends lie in
+// lanes.
 #pragma once
 
 #include "dispatch.hpp"

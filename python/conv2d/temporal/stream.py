@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from conv2d.temporal.model import SegmentModel
 
 MAGIC = b"conv2d-stream/1\n"
-HEADER = struct.Struct("<q?qqq")
-"""Rows given out as smoothed, whether a segment is kept back, and that segment."""
+HEADER = struct.Struct("<q")
+"""Rows given out as smoothed."""
 CHECK = struct.Struct("<I")
 """CRC-32 of what follows; it stands behind the model's SHA-256."""
 
@@ -123,9 +123,9 @@ class HsmmStream:
             lag_frames=self._frames(max_lag_s, "max_lag_s", 0 if log_final is None else 1),
             smoothing_lag_frames=self._frames(smoothed_lag_s, "smoothed_lag_s", 0),
             filtered=filtered,
+            join=True,
             log_final=log_final,
         )
-        self._kept: tuple[int, int, int] | None = None
         self._smoothed = 0
         self.score_: float | None = None
 
@@ -167,8 +167,7 @@ class HsmmStream:
             segments = self._core.push(scores)
         except ValueError as problem:
             raise UsageError(f"E-TEMPORAL-030: {problem}") from problem
-        under_way = self._core.open
-        return self._events(segments, None if under_way is None else under_way[0])
+        return self._events(segments)
 
     def flush(self, *, ends: bool = True) -> StreamEvents:
         """End the recording: everything that was open becomes final, and ``score_`` holds the timeline's log score.
@@ -184,29 +183,18 @@ class HsmmStream:
         except ValueError as problem:
             raise UsageError(f"E-TEMPORAL-030: {problem}") from problem
         self.score_ = float(score)
-        return self._events(segments, None)
+        return self._events(segments)
 
-    def _events(self, segments: IntArray, under_way: int | None) -> StreamEvents:
-        """Join neighbours of one label; the last segment is kept back while it may go on."""
-        joined: list[tuple[int, int, int]] = [] if self._kept is None else [self._kept]
-        for label, start, end in segments.tolist():
-            if joined and joined[-1][0] == label:
-                joined[-1] = (label, joined[-1][1], end)
-            else:
-                joined.append((label, start, end))
-        goes_on = bool(joined) and not self._core.flushed and under_way == joined[-1][0]
-        self._kept = joined.pop() if goes_on else None
-        final = np.array(joined, dtype=np.int64).reshape(-1, 3)
-        smoothed = self._core.smoothed
-        smoothed_start = self._smoothed
+    def _events(self, segments: IntArray) -> StreamEvents:
+        smoothed, start = self._core.smoothed, self._smoothed
         self._smoothed += 0 if smoothed is None else len(smoothed)
-        filtered = self._core.filtered
-        return StreamEvents(final, final[:, 1:] * self._model.frame_s, filtered, smoothed, smoothed_start)
+        seconds: FloatArray = segments[:, 1:].astype(np.float64) * self._model.frame_s
+        return StreamEvents(segments, seconds, self._core.filtered, smoothed, start)
 
     def reset(self) -> None:
         """Forget the recording; the next push begins another one."""
         self._core.reset()
-        self._kept, self._smoothed, self.score_ = None, 0, None
+        self._smoothed, self.score_ = 0, None
 
     @property
     def open(self) -> OpenSegment | None:
@@ -215,22 +203,12 @@ class HsmmStream:
         if under_way is None:
             return None
         label, start, until = under_way
-        start = start if self._kept is None else self._kept[1]
         frame_s = self._model.frame_s
         return OpenSegment(label, start, until, start * frame_s, until * frame_s)
 
     def tentative(self) -> IntArray:
         """Most likely segments (n, 3) of all frames not yet given out, as if the recording went on; may change."""
-        rows = self._core.tentative().tolist()
-        if self._kept is not None:
-            rows = [list(self._kept), *rows]
-        joined: list[list[int]] = []
-        for label, start, end in rows:
-            if joined and joined[-1][0] == label:
-                joined[-1][2] = end
-            else:
-                joined.append([label, start, end])
-        return np.array(joined, dtype=np.int64).reshape(-1, 3)
+        return self._core.tentative()
 
     @property
     def n_frames(self) -> int:
@@ -258,8 +236,7 @@ class HsmmStream:
         Holds a version, a mark of the model and of the options, and a check sum; a machine of the other byte order
         refuses it. Its size hangs on what is open, not on the frames taken in.
         """
-        kept = (False, 0, 0, 0) if self._kept is None else (True, *self._kept)
-        content = HEADER.pack(self._smoothed, *kept) + self._core.save()
+        content = HEADER.pack(self._smoothed) + self._core.save()
         return MAGIC + self._mark + CHECK.pack(zlib.crc32(content)) + content
 
     def restore(self, state: bytes) -> None:
@@ -279,10 +256,9 @@ class HsmmStream:
             raise UsageError("E-TEMPORAL-031: the saved state is damaged, expected what save() gave; save it again")
         if state[mark:check] != self._mark:
             raise UsageError("E-TEMPORAL-031: the saved state is of another model, expected the one of this stream")
-        smoothed, has_kept, *kept = HEADER.unpack_from(content)
+        (smoothed,) = HEADER.unpack_from(content)
         try:
             self._core.restore(content[HEADER.size :])
         except ValueError as problem:
             raise UsageError(f"E-TEMPORAL-031: {problem}") from problem
         self._smoothed, self.score_ = smoothed, None
-        self._kept = (kept[0], kept[1], kept[2]) if has_kept else None
