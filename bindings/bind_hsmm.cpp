@@ -1,94 +1,26 @@
-#include "arrays.hpp"
-
-#include "conv2d/hsmm.hpp"
+#include "hsmm_arguments.hpp"
 
 namespace conv2d::bindings {
 namespace {
 
-Censoring parse_censoring(const py::object &name) {
-    if (py::isinstance<py::str>(name)) {
-        const auto text = name.cast<std::string>();
-        if (text == "none") {
-            return Censoring::none;
-        }
-        if (text == "right") {
-            return Censoring::right;
-        }
-        if (text == "left") {
-            return Censoring::left;
-        }
-        if (text == "both") {
-            return Censoring::both;
-        }
-    }
-    throw py::value_error("censoring is " + std::string(py::repr(name)) +
-                          ", expected 'none', 'right', 'left' or 'both'");
-}
-
-// The arguments, held for as long as the core looks at them.
-struct Arguments {
-    Arguments(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,
-              const py::object &log_durations, const py::object &censoring)
-        : emissions(require_numbers<double>(log_emissions, "log_emissions", 2, "(T, K)")),
-          transitions(require_numbers<double>(log_transitions, "log_transitions", 2, "(K, K)")),
-          initial(require_numbers<double>(log_initial, "log_initial", 1, "(K,)")),
-          durations(require_numbers<double>(log_durations, "log_durations", 2, "(K, D)")),
-          model{matrix(transitions), vector(initial), matrix(durations), parse_censoring(censoring)} {}
-
-    Contiguous<double> emissions, transitions, initial, durations;
-    HsmmModel model;
-};
-
 py::tuple viterbi(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,
                   const py::object &log_durations, const py::object &censoring) {
-    const Arguments given(log_emissions, log_transitions, log_initial, log_durations, censoring);
+    const HsmmArguments given(log_emissions, log_transitions, log_initial, log_durations, censoring);
     const auto from = matrix(given.emissions);
     Timeline timeline;
     {
         const py::gil_scoped_release unlocked;
         timeline = hsmm_viterbi(from, given.model);
     }
-    Contiguous<std::int64_t> states(given.emissions.shape(0));
-    Contiguous<std::int64_t> segments({static_cast<py::ssize_t>(timeline.segments.size()), py::ssize_t{3}});
-    const auto labels = mutable_vector(states);
-    const auto rows = mutable_matrix(segments);
-    for (std::size_t n = 0; n < timeline.segments.size(); ++n) {
-        const Segment &segment = timeline.segments[n];
-        rows(n, 0) = segment.state;
-        rows(n, 1) = segment.start;
-        rows(n, 2) = segment.end;
-        for (std::int64_t t = segment.start; t < segment.end; ++t) {
-            labels[static_cast<std::size_t>(t)] = segment.state;
-        }
-    }
-    return py::make_tuple(states, timeline.score, segments);
-}
-
-template <double (*Infer)(Matrix<const double>, const HsmmModel &, Matrix<double>)>
-py::tuple infer(const py::object &log_emissions, const py::object &log_transitions, const py::object &log_initial,
-                const py::object &log_durations, const py::object &censoring) {
-    const Arguments given(log_emissions, log_transitions, log_initial, log_durations, censoring);
-    Contiguous<double> shares({given.emissions.shape(0), given.emissions.shape(1)});
-    const auto from = matrix(given.emissions);
-    const auto to = mutable_matrix(shares);
-    double log_likelihood = 0.0;
-    {
-        const py::gil_scoped_release unlocked;
-        log_likelihood = Infer(from, given.model, to);
-    }
-    return py::make_tuple(log_likelihood, shares);
-}
-
-template <typename Function> void define(py::module_ &module, const char *name, Function function, const char *doc) {
-    module.def(name, function, py::arg("log_emissions"), py::arg("log_transitions"), py::arg("log_initial"),
-               py::arg("log_durations"), py::arg("censoring") = "none", doc);
+    return py::make_tuple(frame_states(timeline.segments), timeline.score, segment_rows(timeline.segments));
 }
 
 } // namespace
 
 void bind_hsmm(py::module_ &module) {
-    define(module, "hsmm_viterbi", &viterbi,
-           R"(The most likely timeline under a hidden semi-Markov model with explicit durations (Yu 2010).
+    module.def("hsmm_viterbi", &viterbi, py::arg("log_emissions"), py::arg("log_transitions"), py::arg("log_initial"),
+               py::arg("log_durations"), py::arg("censoring") = "none",
+               R"(The most likely timeline under a hidden semi-Markov model with explicit durations (Yu 2010).
 
 A segment in state k of d frames scores log_durations[k, d - 1] plus the log_emissions of its frames, and a change from
 i to j scores log_transitions[i, j]; self-transitions count like any other, -inf forbids them. Scores are natural logs,
@@ -117,32 +49,6 @@ a finite score (naming the frame where every state became impossible). O(T K (K 
 >>> segments
 array([[0, 0, 2],
        [1, 2, 3]])
-)");
-    define(module, "hsmm_forward_backward", &infer<hsmm_forward_backward>,
-           R"(Smoothed probabilities of the states: each frame given the whole recording.
-
-Takes the arguments of `hsmm_viterbi` and raises as it does.
-
-Returns (log_likelihood float, posteriors (T, K) float64): the log of the summed weights of all timelines, and
-P(state at t = k | all frames), whose rows sum to 1. T = 0 gives 0.0 and an empty array.
-O(T K (K + D)) time, O(T K + K D) memory.
-
->>> hsmm_forward_backward([[0.0, 0.0]], [[-np.inf, 0], [0, -np.inf]], np.log([0.25, 0.75]), [[0.0], [0.0]])[1]
-array([[0.25, 0.75]])
-)");
-    define(module, "hsmm_filter", &infer<hsmm_filter>,
-           R"(Filtered probabilities of the states: each frame given the past and itself only.
-
-Takes the arguments of `hsmm_viterbi` and raises as it does, but the end is always open: frames 0 .. t are a recording
-that is right-censored at t, for every t. Only the start of `censoring` matters: 'right' means the same as 'none', and
-'both' the same as 'left'.
-
-Returns (log_likelihood float, filtered (T, K) float64): that of all T frames, right-censored, and
-P(state at t = k | frames 0 .. t), whose rows sum to 1. T = 0 gives 0.0 and an empty array.
-O(T K (K + D)) time, O(T K + K D) memory.
-
->>> hsmm_filter([[0.0, 0.0]], [[-np.inf, 0], [0, -np.inf]], np.log([0.25, 0.75]), [[0.0], [0.0]])[1]
-array([[0.25, 0.75]])
 )");
 }
 

@@ -6,15 +6,19 @@ namespace py = pybind11;
 namespace conv2d::bindings {
 void bind_fsq(py::module_ &module);
 void bind_hsmm(py::module_ &module);
+void bind_posteriors(py::module_ &module);
 void bind_simd(py::module_ &module);
 void bind_smoothing(py::module_ &module);
+void bind_timelines(py::module_ &module);
 } // namespace conv2d::bindings
 
 PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
     module.doc() = R"(Numerical core of conv2d: codes, timelines, smoothing.
 
 FSQ        fsq_encode, fsq_decode, fsq_margin, fsq_thresholds
-HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter
+HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter,
+           hsmm_expected_counts, hsmm_segment_posteriors, hsmm_boundary_posteriors
+Timelines  hsmm_kbest
 Smoothing  mode_filter, median_filter, min_dwell, hysteresis
 SIMD       simd_path, simd_paths, use_simd_path
 
@@ -26,6 +30,8 @@ shape or its values.
     module.attr("__version__") = CONV2D_VERSION;
     conv2d::bindings::bind_fsq(module);
     conv2d::bindings::bind_hsmm(module);
+    conv2d::bindings::bind_posteriors(module);
     conv2d::bindings::bind_simd(module);
     conv2d::bindings::bind_smoothing(module);
+    conv2d::bindings::bind_timelines(module);
 }

@@ -1,6 +1,6 @@
 #include "harness.hpp"
 
-#include "conv2d/hsmm.hpp"
+#include "conv2d/hsmm_posteriors.hpp"
 
 #include <random>
 

@@ -57,6 +57,52 @@ def hsmm_filter(
 ) -> tuple[float, NDArray[np.float64]]:
     """Filtered probabilities of the states: each frame given the past and itself only."""
 
+def hsmm_expected_counts(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    censoring: Censoring = "none",
+) -> tuple[
+    float,
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    dict[Literal["left", "right", "both"], NDArray[np.float64]],
+]:
+    """The expected counts that expectation maximisation needs, given the whole recording."""
+
+def hsmm_boundary_posteriors(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    censoring: Censoring = "none",
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities that a segment of each state begins, and ends, with each frame, given the whole recording."""
+
+def hsmm_segment_posteriors(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    segments: ArrayLike,
+    censoring: Censoring = "none",
+) -> NDArray[np.float64]:
+    """Probability of each given segment: that the timeline has exactly it, given the whole recording."""
+
+def hsmm_kbest(
+    log_emissions: ArrayLike,
+    log_transitions: ArrayLike,
+    log_initial: ArrayLike,
+    log_durations: ArrayLike,
+    k: SupportsIndex,
+    censoring: Censoring = "none",
+    distinct: Literal["segments", "labels"] = "segments",
+) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
+    """The k best timelines, in descending order of score."""
+
 @overload
 def mode_filter(labels: NDArray[Label], width: SupportsIndex) -> NDArray[Label]:
     """The most frequent label in a window around each sample; for labels without an order."""

@@ -51,9 +51,12 @@ void check_hsmm(Matrix<const double> log_emissions, const HsmmModel &model) {
     if (states == 0) {
         throw std::invalid_argument("log_emissions has no column, expected one for each state");
     }
-    if (model.log_transitions.rows != states || model.log_transitions.cols != states) {
+    const std::size_t rows = model.log_transitions.rows;
+    const bool each_frame = rows % states == 0 && rows / states == log_emissions.rows; // T * K could overflow
+    if ((rows != states && !each_frame) || model.log_transitions.cols != states) {
         throw std::invalid_argument("log_transitions has shape " + shape(model.log_transitions) + ", expected (" +
-                                    text(states) + ", " + text(states) + ")" + because);
+                                    text(states) + ", " + text(states) + ")" + because +
+                                    ", or one such matrix for each of the " + text(log_emissions.rows) + " frames");
     }
     if (model.log_initial.size() != states) {
         throw std::invalid_argument("log_initial has shape (" + text(model.log_initial.size()) + ",), expected (" +

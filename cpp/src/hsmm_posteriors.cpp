@@ -1,4 +1,7 @@
-#include "hsmm_model.hpp"
+#include "conv2d/hsmm_posteriors.hpp"
+
+#include "hsmm_forward.hpp"
+#include "hsmm_lattice.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -9,86 +12,9 @@
 namespace conv2d {
 namespace {
 
+using detail::ForwardPass;
 using detail::FrameOffsets;
-using detail::OpenPlaces;
 using detail::SegmentWeights;
-
-// The forward pass: scores of the segments that end at each place, given those that began before it.
-class ForwardPass {
-  public:
-    ForwardPass(Matrix<const double> log_emissions, const HsmmModel &model, const SegmentWeights &weights,
-                const FrameOffsets &offsets)
-        : log_emissions_(log_emissions), model_(model), weights_(weights), offsets_(offsets),
-          ended_(log_emissions.cols), entered_(model.log_initial.begin(), model.log_initial.end()),
-          starts_(log_emissions.cols, log_emissions.rows, weights.durations) {
-        open(0);
-    }
-
-    // Log score of all ways to begin a segment at the place reached last.
-    [[nodiscard]] std::span<const double> entered() const { return entered_; }
-
-    // Takes in the frame before place `end`.
-    void advance(std::size_t end) {
-        const std::size_t t = end - 1;
-        for (std::size_t k = 0; k < ended_.size(); ++k) {
-            starts_.advance(t, k, log_emissions_(t, k) - offsets_[t]);
-        }
-    }
-
-    // Log score of all ways to end at place `end`, by final state: there the recording ends, too.
-    [[nodiscard]] std::span<const double> end_recording(std::size_t end) {
-        for (std::size_t k = 0; k < ended_.size(); ++k) {
-            ended_[k] = end_segments(end, k, weights_.last(k), weights_.whole(k));
-        }
-        return ended_;
-    }
-
-    // Ends segments at place `end` and begins the next ones there.
-    void change_state(std::size_t end) {
-        for (std::size_t k = 0; k < ended_.size(); ++k) {
-            ended_[k] = end_segments(end, k, weights_.inner(k), weights_.first(k));
-        }
-        detail::enter_states(ended_, model_.log_transitions, entered_);
-        open(end);
-    }
-
-  private:
-    void open(std::size_t place) {
-        for (std::size_t k = 0; k < entered_.size(); ++k) {
-            starts_.open(place, k, entered_[k]);
-        }
-    }
-
-    [[nodiscard]] double end_segments(std::size_t end, std::size_t state, const double *later,
-                                      const double *opening) const {
-        const double *places = starts_.nearest_first(end, state);
-        double score = detail::log_sum_exp(places, later, std::min(end - 1, weights_.durations));
-        if (end <= weights_.durations) {
-            score = detail::log_add_exp(score, places[end - 1] + opening[end - 1]);
-        }
-        return starts_.sum(state) + score;
-    }
-
-    Matrix<const double> log_emissions_;
-    const HsmmModel &model_;
-    const SegmentWeights &weights_;
-    const FrameOffsets &offsets_;
-    std::vector<double> ended_;
-    std::vector<double> entered_;
-    OpenPlaces starts_;
-};
-
-double log_sum(std::span<const double> scores) {
-    double largest = kNever;
-    for (const double score : scores) {
-        largest = std::max(largest, score);
-    }
-    double sum = 0.0;
-    for (const double score : scores) {
-        sum += largest == kNever ? 0.0 : std::exp(score - largest);
-    }
-    return largest == kNever ? kNever : largest + std::log(sum);
-}
 
 // The model with an open end: what holds for a recording that is still going on.
 HsmmModel open_ended(const HsmmModel &model) {
@@ -96,6 +22,22 @@ HsmmModel open_ended(const HsmmModel &model) {
     const bool from_left = model.censoring == Censoring::left || model.censoring == Censoring::both;
     open.censoring = from_left ? Censoring::both : Censoring::right;
     return open;
+}
+
+void check_segment(const Segment &segment, std::size_t row, Matrix<const double> log_emissions) {
+    const auto states = static_cast<std::int64_t>(log_emissions.cols);
+    const auto frames = static_cast<std::int64_t>(log_emissions.rows);
+    if (segment.state < 0 || segment.state >= states) {
+        throw std::invalid_argument("segments row " + std::to_string(row) + " has state " +
+                                    std::to_string(segment.state) + ", expected 0 to " + std::to_string(states - 1) +
+                                    ", a column of log_emissions");
+    }
+    if (segment.start < 0 || segment.start >= segment.end || segment.end > frames) {
+        throw std::invalid_argument("segments row " + std::to_string(row) + " has start " +
+                                    std::to_string(segment.start) + " and end " + std::to_string(segment.end) +
+                                    ", expected 0 <= start < end <= " + std::to_string(frames) +
+                                    ", the rows of log_emissions");
+    }
 }
 
 // Calls each(t, scores) with the log scores of the states at frame t given frames 0 .. t, until it returns false.
@@ -144,7 +86,7 @@ double hsmm_filter(Matrix<const double> log_emissions, const HsmmModel &model, M
     detail::check_hsmm(log_emissions, model);
     double log_likelihood = 0.0;
     filter(log_emissions, model, [&](std::size_t t, std::span<const double> scores, const FrameOffsets &offsets) {
-        const double total = log_sum(scores);
+        const double total = detail::log_sum(scores);
         if (total == kNever) {
             detail::throw_impossible(log_emissions, model);
         }
@@ -158,84 +100,77 @@ double hsmm_filter(Matrix<const double> log_emissions, const HsmmModel &model, M
 }
 
 double hsmm_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> posteriors) {
-    detail::check_hsmm(log_emissions, model);
+    const detail::SegmentLattice lattice(log_emissions, model);
+    std::copy_n(lattice.posteriors().data, log_emissions.rows * log_emissions.cols, posteriors.data);
+    return lattice.log_likelihood();
+}
+
+ExpectedCounts hsmm_expected_counts(Matrix<const double> log_emissions, const HsmmModel &model,
+                                    Matrix<double> posteriors) {
+    const detail::SegmentLattice lattice(log_emissions, model);
     const std::size_t frames = log_emissions.rows;
     const std::size_t states = log_emissions.cols;
-    if (frames == 0) {
-        return 0.0;
+    const std::size_t durations = model.log_durations.cols;
+    std::copy_n(lattice.posteriors().data, frames * states, posteriors.data);
+    ExpectedCounts counts;
+    counts.log_likelihood = lattice.log_likelihood();
+    counts.initial.resize(states);
+    counts.transitions.resize(states * states);
+    for (auto *const table : {&counts.durations, &counts.cut_left, &counts.cut_right, &counts.cut_both}) {
+        table->resize(states * durations);
     }
-    const SegmentWeights weights(model, frames);
-    const FrameOffsets offsets(log_emissions);
-    std::vector<double> begun(frames * states); // log score of all that leads to a segment beginning at (t, k)
-    ForwardPass forward(log_emissions, model, weights, offsets);
+    const bool from_left = model.censoring == Censoring::left || model.censoring == Censoring::both;
+    const bool to_right = model.censoring == Censoring::right || model.censoring == Censoring::both;
+    std::vector<double> shares(lattice.longest());
     for (std::size_t start = 0; start < frames; ++start) {
-        if (start > 0) {
-            forward.change_state(start);
-        }
-        std::copy_n(forward.entered().begin(), states, begun.data() + start * states);
-        forward.advance(start + 1);
-    }
-    const double evidence = log_sum(forward.end_recording(frames));
-    if (evidence == kNever) {
-        detail::throw_impossible(log_emissions, model);
-    }
-
-    // Backwards, places count from the end. A place holds the score of all that follows a segment ending there.
-    std::vector<double> terms(weights.durations);
-    std::vector<double> follows(states); // log score of all that follows from a segment beginning at the current start
-    OpenPlaces ends(states, frames, weights.durations);
-    std::fill_n(posteriors.data, frames * states, 0.0);
-    for (std::size_t k = 0; k < states; ++k) {
-        ends.open(0, k, 0.0);
-    }
-    for (std::size_t start = frames; start-- > 0;) {
-        const std::size_t step = frames - start;
-        const std::size_t longest = std::min(step, weights.durations);
+        const std::size_t longest = std::min(lattice.longest(), frames - start);
         for (std::size_t k = 0; k < states; ++k) {
-            ends.advance(step - 1, k, log_emissions(start, k) - offsets[start]);
-            const double *places = ends.nearest_first(step, k);
-            const double *earlier = start == 0 ? weights.first(k) : weights.inner(k);
-            const double *closing = start == 0 ? weights.whole(k) : weights.last(k);
-            double largest = kNever;
-            for (std::size_t d = 1; d <= longest; ++d) {
-                terms[d - 1] = places[d - 1] + (d == step ? closing[d - 1] : earlier[d - 1]);
-                largest = std::max(largest, terms[d - 1]);
-            }
-            follows[k] = kNever;
-            if (largest == kNever) {
-                continue;
-            }
-            // The weight of the segments from here that cover a frame is a sum over the durations that reach it:
-            // all terms are positive, where the usual difference of begun and ended segments cancels.
-            double sum = 0.0;
-            for (std::size_t d = longest; d >= 1; --d) {
-                sum += std::exp(terms[d - 1] - largest);
-                terms[d - 1] = sum;
-            }
-            const double tail = ends.sum(k) + largest;
-            follows[k] = tail + std::log(sum);
-            const double scale = std::exp(begun[start * states + k] + tail - evidence);
-            if (scale > 0.0) {
-                for (std::size_t d = 1; d <= longest; ++d) {
-                    posteriors(start + d - 1, k) += scale * terms[d - 1];
+            if (start == 0) {
+                counts.initial[k] = lattice.begins(0, k);
+            } else {
+                for (std::size_t to = 0; to < states; ++to) {
+                    counts.transitions[k * states + to] += lattice.change(start, k, to);
                 }
             }
-        }
-        for (std::size_t k = 0; k < states && start > 0; ++k) {
-            ends.open(step, k, detail::log_sum_exp(follows.data(), model.log_transitions.row(k).data(), states));
+            lattice.segments_from(k, start, {shares.data(), longest});
+            for (std::size_t d = 1; d <= longest; ++d) {
+                const bool left = start == 0 && from_left;
+                const bool right = start + d == frames && to_right;
+                auto &table = left && right ? counts.cut_both
+                              : left        ? counts.cut_left
+                              : right       ? counts.cut_right
+                                            : counts.durations;
+                table[k * durations + d - 1] += shares[d - 1];
+            }
         }
     }
+    return counts;
+}
 
-    for (std::size_t t = 0; t < frames; ++t) {
-        double sum = 0.0;
-        for (const double share : posteriors.row(t)) {
-            sum += share;
-        }
-        for (double &share : posteriors.row(t)) {
-            share /= sum; // one but for rounding
+double hsmm_segment_posteriors(Matrix<const double> log_emissions, const HsmmModel &model,
+                               std::span<const Segment> segments, std::span<double> shares) {
+    for (std::size_t row = 0; row < segments.size(); ++row) {
+        check_segment(segments[row], row, log_emissions);
+    }
+    const detail::SegmentLattice lattice(log_emissions, model);
+    for (std::size_t row = 0; row < segments.size(); ++row) {
+        const Segment &segment = segments[row];
+        shares[row] = lattice.segment(static_cast<std::size_t>(segment.state), static_cast<std::size_t>(segment.start),
+                                      static_cast<std::size_t>(segment.end));
+    }
+    return lattice.log_likelihood();
+}
+
+double hsmm_boundary_posteriors(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> begins,
+                                Matrix<double> ends) {
+    const detail::SegmentLattice lattice(log_emissions, model);
+    for (std::size_t t = 0; t < log_emissions.rows; ++t) {
+        for (std::size_t k = 0; k < log_emissions.cols; ++k) {
+            begins(t, k) = lattice.begins(t, k);
+            ends(t, k) = lattice.ends(t + 1, k);
         }
     }
-    return evidence + offsets.total();
+    return lattice.log_likelihood();
 }
 
 } // namespace conv2d

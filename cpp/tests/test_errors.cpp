@@ -47,7 +47,8 @@ TEST_CASE("errors: hsmm names the array, the place and the value") {
 TEST_CASE("errors: hsmm names the shape that does not match") {
     Case wide;
     wide.transitions.resize(6);
-    CHECK(wide.message() == "log_transitions has shape (2, 3), expected (2, 2), as log_emissions has 2 columns");
+    CHECK(wide.message() == "log_transitions has shape (2, 3), expected (2, 2), as log_emissions has 2 columns, "
+                             "or one such matrix for each of the 3 frames");
     Case narrow;
     narrow.initial.resize(1);
     CHECK(narrow.message() == "log_initial has shape (1,), expected (2,), as log_emissions has 2 columns");

@@ -25,7 +25,9 @@ namespace conv2d {
 enum class Censoring { none, right, left, both };
 
 struct HsmmModel {
-    Matrix<const double> log_transitions; // (K, K), from row to column
+    // (K, K), from row to column; or (T * K, K), one matrix a frame: rows t * K .. t * K + K - 1 score the change into
+    // frame t, and the first matrix is not used.
+    Matrix<const double> log_transitions;
     std::span<const double> log_initial;  // (K,)
     Matrix<const double> log_durations;   // (K, D), column 0 is a duration of one frame
     Censoring censoring = Censoring::none;
@@ -46,14 +48,5 @@ struct Timeline {
 // The most likely segmentation. Equal scores are decided from the end backwards: the smallest final state, then the
 // smallest duration of the last segment, then the smallest state before it, its smallest duration, and so on.
 [[nodiscard]] Timeline hsmm_viterbi(Matrix<const double> log_emissions, const HsmmModel &model);
-
-// Writes P(state at t = k | all frames) to posteriors (T, K), whose rows sum to 1, and returns the log-likelihood:
-// the log of the summed weights of all segmentations.
-double hsmm_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> posteriors);
-
-// Writes P(state at t = k | frames 0 .. t) to filtered (T, K): every prefix is taken as right-censored, so that only
-// the start of model.censoring matters (right means none, both means left). Returns the log-likelihood of all T
-// frames, right-censored.
-double hsmm_filter(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> filtered);
 
 } // namespace conv2d
