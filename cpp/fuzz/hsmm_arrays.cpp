@@ -1,6 +1,8 @@
 // Any bit pattern as a score and any shape: the decoders answer, or refuse with a sentence; nothing else happens.
 #include "hsmm_problem.hpp"
 
+#include "conv2d/hsmm_posteriors.hpp"
+
 using namespace conv2d;
 using namespace conv2d::fuzz;
 

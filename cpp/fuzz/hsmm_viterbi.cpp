@@ -6,7 +6,7 @@ using namespace conv2d::fuzz;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
     Input input(data, size);
-    const HsmmProblem problem = draw_problem(input, 160, false);
+    const HsmmProblem problem = draw_problem(input, 160, true);
     const Survivors sums(problem);
     const Timeline expected = plain_viterbi(problem, sums);
     Timeline found;

@@ -2,6 +2,7 @@
 
 #include "conv2d/fsq.hpp"
 #include "conv2d/hsmm.hpp"
+#include "conv2d/hsmm_posteriors.hpp"
 #include "conv2d/smoothing.hpp"
 
 #include <functional>
