@@ -1,5 +1,7 @@
 #include "hsmm_model.hpp"
 
+#include "simd/viterbi_kernels.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -23,7 +25,11 @@ std::string text(double value) {
     return is_nan(value) ? "nan" : digits; // printf would tell the sign of a NaN
 }
 
+// Most arrays are fine, and long: one fast look, and a slow one for the words.
 void check_scores(Matrix<const double> scores, const char *name, bool one_dimensional) {
+    if (simd::viterbi_kernels(simd_path()).valid(scores.data, scores.rows * scores.cols)) {
+        return;
+    }
     for (std::size_t row = 0; row < scores.rows; ++row) {
         for (std::size_t col = 0; col < scores.cols; ++col) {
             const double value = scores(row, col);
@@ -45,7 +51,19 @@ std::string shape(Matrix<const double> matrix) { return "(" + text(matrix.rows) 
 
 } // namespace
 
+void check_emissions(Matrix<const double> log_emissions) { check_scores(log_emissions, "log_emissions", false); }
+
+void check_transitions(Matrix<const double> log_transitions) {
+    check_scores(log_transitions, "log_transitions", false);
+}
+
 void check_hsmm(Matrix<const double> log_emissions, const HsmmModel &model) {
+    check_model(log_emissions, model);
+    check_emissions(log_emissions);
+    check_transitions(model.log_transitions);
+}
+
+void check_model(Matrix<const double> log_emissions, const HsmmModel &model) {
     const std::size_t states = log_emissions.cols;
     const std::string because = ", as log_emissions has " + text(states) + " columns";
     if (states == 0) {
@@ -66,8 +84,6 @@ void check_hsmm(Matrix<const double> log_emissions, const HsmmModel &model) {
         throw std::invalid_argument("log_durations has shape " + shape(model.log_durations) + ", expected (" +
                                     text(states) + ", D) with D of at least 1" + because);
     }
-    check_scores(log_emissions, "log_emissions", false);
-    check_scores(model.log_transitions, "log_transitions", false);
     check_scores({model.log_initial.data(), 1, states}, "log_initial", true);
     check_scores(model.log_durations, "log_durations", false);
 }
@@ -81,14 +97,25 @@ SegmentWeights::SegmentWeights(const HsmmModel &model, std::size_t frames)
     for (std::size_t state = 0; state < states; ++state) {
         std::copy_n(model.log_durations.row(state).begin(), durations, inner_.data() + state * durations);
     }
-    first_ = last_ = whole_ = inner_;
+    if (!from_left && !to_right) {
+        return;
+    }
+    whole_ = inner_;
+    if (from_left) {
+        first_ = inner_;
+    }
+    if (to_right) {
+        last_ = inner_;
+    }
     for (std::size_t state = 0; state < states; ++state) {
         // Sums from the far end in log space: a cumulative sum of probabilities would lose the far tail.
         double survivor = kNever; // log P(duration >= d)
         double beyond = kNever;   // log of the sum of P(duration >= u) over u >= d; at d = 1 the mean duration
         for (std::size_t d = model.log_durations.cols; d >= 1; --d) {
             survivor = log_add_exp(survivor, model.log_durations(state, d - 1));
-            beyond = log_add_exp(beyond, survivor);
+            if (from_left) {
+                beyond = log_add_exp(beyond, survivor);
+            }
             if (d > durations) {
                 continue;
             }
@@ -96,7 +123,7 @@ SegmentWeights::SegmentWeights(const HsmmModel &model, std::size_t frames)
             if (from_left) {
                 first_[place] = survivor;
                 whole_[place] = to_right ? beyond : survivor;
-            } else if (to_right) {
+            } else {
                 whole_[place] = survivor;
             }
             if (to_right) {

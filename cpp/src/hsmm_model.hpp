@@ -15,18 +15,28 @@ struct SegmentWeights {
     SegmentWeights(const HsmmModel &model, std::size_t frames);
 
     [[nodiscard]] const double *inner(std::size_t state) const { return inner_.data() + state * durations; }
-    [[nodiscard]] const double *first(std::size_t state) const { return first_.data() + state * durations; }
-    [[nodiscard]] const double *last(std::size_t state) const { return last_.data() + state * durations; }
-    [[nodiscard]] const double *whole(std::size_t state) const { return whole_.data() + state * durations; }
+    [[nodiscard]] const double *first(std::size_t state) const { return of(first_, state); }
+    [[nodiscard]] const double *last(std::size_t state) const { return of(last_, state); }
+    [[nodiscard]] const double *whole(std::size_t state) const { return of(whole_, state); }
 
     std::size_t durations; // min(D, T)
 
   private:
-    std::vector<double> inner_, first_, last_, whole_; // (K, durations) each; element d - 1 is duration d
+    [[nodiscard]] const double *of(const std::vector<double> &table, std::size_t state) const {
+        return table.empty() ? inner(state) : table.data() + state * durations;
+    }
+
+    // (K, durations) each, element d - 1 is duration d; empty where no end is cut off and inner_ holds.
+    std::vector<double> inner_, first_, last_, whole_;
 };
 
 // Throws when shapes do not match, or when an entry is NaN, +inf or beyond +-1e200.
 void check_hsmm(Matrix<const double> log_emissions, const HsmmModel &model);
+
+// The parts of it: all shapes and the tables of the model but its transitions, and what comes frame by frame.
+void check_model(Matrix<const double> log_emissions, const HsmmModel &model);
+void check_emissions(Matrix<const double> log_emissions);
+void check_transitions(Matrix<const double> log_transitions);
 
 // Throws the sentence that says where the data became impossible; called once nothing has a finite score.
 [[noreturn]] void throw_impossible(Matrix<const double> log_emissions, const HsmmModel &model);

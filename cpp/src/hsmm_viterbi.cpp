@@ -5,8 +5,12 @@
 namespace conv2d {
 
 Timeline hsmm_viterbi(Matrix<const double> log_emissions, const HsmmModel &model) {
-    detail::check_hsmm(log_emissions, model);
+    detail::check_model(log_emissions, model);
     const std::size_t frames = log_emissions.rows;
+    const bool by_frame = model.log_transitions.rows != log_emissions.cols;
+    if (!by_frame) {
+        detail::check_transitions(model.log_transitions);
+    }
     if (frames == 0) {
         return {};
     }

@@ -8,9 +8,12 @@
 #pragma once
 
 #include "hsmm_model.hpp"
+#include "hsmm_workspace.hpp"
+#include "simd/viterbi_kernels.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <vector>
@@ -40,7 +43,8 @@ class ViterbiPass {
     explicit ViterbiPass(const HsmmModel &model, std::optional<std::size_t> frames = std::nullopt);
 
     // Takes in the next frames, (n, K). With one matrix of transitions a frame, log_transitions is (n * K, K): rows
-    // t * K .. t * K + K - 1 score the change into frame t of these. Both must have been checked.
+    // t * K .. t * K + K - 1 score the change into frame t of these. Shapes must have been checked; values are here,
+    // and a bad one throws std::invalid_argument after up to 7 frames before it have been taken in.
     void push(Matrix<const double> log_emissions, Matrix<const double> log_transitions = {});
 
     [[nodiscard]] std::size_t states() const { return states_; }
@@ -54,7 +58,7 @@ class ViterbiPass {
 
     // Scores of the best paths whose last segment ends at end(), (K,): as one of many, and as the recording's last.
     // They are comparable with each other; absolute() gives the score of the whole path.
-    [[nodiscard]] std::span<const double> ended() const { return ended_; }
+    [[nodiscard]] std::span<const double> ended() const { return {block_.ended, states_}; }
     [[nodiscard]] std::vector<double> end_scores() const;
     [[nodiscard]] double absolute(double score) const { return taken_.plus(score); }
 
@@ -72,7 +76,7 @@ class ViterbiPass {
     void durations(std::size_t end, std::size_t state, std::vector<double> &scores) const;
     void last_durations(std::size_t state, std::vector<double> &scores) const;
 
-    // What ended() was at `place`, 0 < place < end(), (K,); only where one matrix of transitions holds for all frames.
+    // What ended() was at `place`, 0 < place < end(), (K,).
     [[nodiscard]] std::span<const double> ends(std::size_t place) const;
 
     // The state before the best segment of `state` that begins at `place` > 0, the smallest of equals.
@@ -84,19 +88,43 @@ class ViterbiPass {
     void restore(std::span<const std::byte> bytes);
 
   private:
-    // From `place` on, the scores of places before it were changed by `amount`.
+    // Scores of the places before `place`, as the ends from there on see them, were changed by `amount`.
     struct Shift {
         std::size_t place;
         double amount;
     };
+    // Rows of (padded,) doubles for chunk_frames_ places, one part after the other.
+    struct Chunk {
+        WorkBlock memory;
+        double *places; // scores as they were written first
+        double *ends;   // ended() as the change of state saw it
+        std::uint32_t *origins; // states before, where the transitions differ by frame
+    };
 
-    void enter(const double *log_transitions);
-    void advance(const double *emissions);
+    void fill_tables(const HsmmModel &model, std::size_t distances);
+    void make_room();
+    [[nodiscard]] Chunk new_chunk() const;
+    void take_transitions(Matrix<const double> log_transitions, std::size_t r);
+    void take(std::size_t from, std::size_t to);
+    [[nodiscard]] std::size_t advance_by_frame(std::size_t from, std::size_t to);
+    void keep_origins(std::size_t r);
+    [[nodiscard]] bool leaves_limit(std::size_t r) const;
+    void take_slowly(std::size_t r, bool entered);
+    void end_again();
     void rebase();
-    void shift(std::size_t state, double amount);
-    [[nodiscard]] std::size_t best_origin(const double *ended, const double *log_transitions, std::size_t state) const;
+    void shift(std::size_t state, double amount, std::size_t place);
+    [[nodiscard]] const Chunk &chunk_of(std::size_t place) const {
+        return chunks_[(place - chunks_begin_) / chunk_frames_];
+    }
+    [[nodiscard]] double *places_at(std::size_t place) const {
+        return chunk_of(place).places + (place - chunks_begin_) % chunk_frames_ * block_.padded;
+    }
+    [[nodiscard]] double *ends_at(std::size_t place) const {
+        return chunk_of(place).ends + (place - chunks_begin_) % chunk_frames_ * block_.padded;
+    }
     template <typename Visit> void visit_segments(std::size_t end, std::size_t state, const double *later,
                                                   const double *opening, Visit &&visit) const;
+    [[nodiscard]] std::size_t best_origin(const double *ended, const double *log_transitions, std::size_t state) const;
     [[nodiscard]] Maximum best_segment(std::size_t end, std::size_t state, const double *later,
                                        const double *opening) const;
 
@@ -104,18 +132,27 @@ class ViterbiPass {
     SegmentWeights weights_;
     std::size_t window_;
     std::size_t rebase_every_;
-    std::vector<double> transitions_;
-    std::vector<double> initial_;
+    bool by_frame_; // transitions differ by frame
+    const simd::ViterbiKernels *kernels_;
+
+    WorkBlock tables_;  // of the groups, and rows of one block of frames
+    std::vector<simd::ViterbiGroup> groups_;
+    std::vector<unsigned char> done_;
+    simd::ViterbiBlock block_{};
+    double *transitions_ = nullptr; // (K, padded), or (8, K, padded)
+    double *emissions_ = nullptr;   // (8, padded)
+    double *initial_ = nullptr;     // (padded,) scores of place 0, shifts applied
+    std::size_t capacity_ = 0;      // rows of the groups
+    std::size_t rows_begin_ = 0;    // the place of row 0
+    bool fresh_ = false;            // whether `pending` of the groups holds what was seen so far
+    std::vector<std::size_t> impossible_before_; // by state: places before it hold -inf
 
     std::size_t end_ = 0;
     std::size_t begin_ = 0;
-    ExactSum taken_;                         // what was taken from all scores
-    std::vector<double> sums_;               // (K,) emissions since they were last shifted into the places
-    std::vector<double> ended_;              // (K,)
-    std::vector<double> open_;               // (window, K) ring: scores of places less the sum there, shifts applied
-    std::vector<double> places_;             // (places from begin_, K): scores as they were written first
-    std::vector<double> ends_;               // (places from begin_, K): ended_ as the change of state saw it
-    std::vector<std::uint32_t> origins_;     // the states before instead of ends_, where transitions differ by frame
+    ExactSum taken_; // what was taken from all scores
+    std::deque<Chunk> chunks_;
+    std::size_t chunk_frames_;
+    std::size_t chunks_begin_ = 0; // the place where the first one starts
     std::vector<std::vector<Shift>> shifts_; // by state
 };
 
