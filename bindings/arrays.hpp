@@ -15,8 +15,9 @@ namespace conv2d::bindings {
 
 namespace py = pybind11;
 
-// Contiguous, of exactly this type; made from what was given when that is another one.
-template <typename T> using Contiguous = py::array_t<T, py::array::c_style | py::array::forcecast>;
+// Contiguous, aligned, of exactly this type; made from what was given when that is another one.
+template <typename T> using Contiguous =
+    py::array_t<T, py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
 
 // The shape as Python writes it: (3, 2), (3,), ().
 [[nodiscard]] std::string shape_text(const py::array &array);

@@ -10,21 +10,29 @@ Censoring: TypeAlias = Literal["none", "right", "left", "both"]
 Code = TypeVar("Code", np.int32, np.int64)
 Label = TypeVar("Label", np.int32, np.int64)
 Levels: TypeAlias = Sequence[int] | NDArray[np.integer]
+NanRule: TypeAlias = Literal["raise", "sentinel"]
 
 __version__: str
 
 @overload
-def fsq_encode(z: ArrayLike, levels: Levels, out: None = None) -> NDArray[np.int32] | NDArray[np.int64]:
+def fsq_encode(
+    z: ArrayLike, levels: Levels, out: None = None, nan: NanRule = "raise"
+) -> NDArray[np.int32] | NDArray[np.int64]:
     """Codes of vectors under finite scalar quantisation (Mentzer et al. 2023)."""
 
 @overload
-def fsq_encode(z: ArrayLike, levels: Levels, out: NDArray[Code]) -> NDArray[Code]:
+def fsq_encode(z: ArrayLike, levels: Levels, out: NDArray[Code], nan: NanRule = "raise") -> NDArray[Code]:
     """Codes of vectors, written to `out`."""
 
-def fsq_decode(codes: ArrayLike, levels: Levels) -> NDArray[np.float32]:
+def fsq_quantize(
+    z: ArrayLike, levels: Levels, nan: NanRule = "raise"
+) -> tuple[NDArray[np.int32] | NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Codes, the values they stand for, and the margins, from one pass over the vectors."""
+
+def fsq_decode(codes: ArrayLike, levels: Levels, nan: NanRule = "raise") -> NDArray[np.float32]:
     """Quantised values of codes: (digit - L // 2) / (L // 2) in each dimension, within [-1, 1]."""
 
-def fsq_margin(z: ArrayLike, levels: Levels) -> NDArray[np.float32]:
+def fsq_margin(z: ArrayLike, levels: Levels, nan: NanRule = "raise") -> NDArray[np.float32]:
     """How far each vector is from another code: the distance to the nearest threshold of any dimension."""
 
 def fsq_thresholds(levels: SupportsIndex) -> NDArray[np.float32]:

@@ -1,171 +1,152 @@
 #include "conv2d/fsq.hpp"
 
+#include "fsq_levels.hpp"
+#include "simd/fsq_kernels.hpp"
+
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <limits>
-#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
+#include <vector>
 
-namespace conv2d {
+namespace conv2d::simd {
 namespace {
 
-// Floats in ascending order as ascending unsigned integers (IEEE total order without NaN).
-constexpr std::uint32_t kSign = 0x80000000u;
-
-float from_rank(std::uint32_t rank) noexcept {
-    return std::bit_cast<float>((rank & kSign) != 0 ? rank ^ kSign : ~rank);
-}
-
-std::uint32_t to_rank(float value) noexcept {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    return (bits & kSign) != 0 ? ~bits : bits ^ kSign;
-}
-
-std::vector<float> find_thresholds(std::int64_t levels) {
-    constexpr float kInfinity = std::numeric_limits<float>::infinity();
-    std::vector<float> thresholds;
-    thresholds.reserve(static_cast<std::size_t>(levels - 1));
-    std::uint32_t floor = to_rank(-kInfinity);
-    for (std::int64_t digit = 1; digit < levels; ++digit) {
-        // The digit is a non-decreasing function of z: bisect for the smallest float that reaches it.
-        std::uint32_t low = floor; // below the threshold
-        std::uint32_t high = to_rank(kInfinity);
-        while (high - low > 1) {
-            const std::uint32_t middle = low + (high - low) / 2;
-            if (fsq_reference_digit(from_rank(middle), levels) >= digit) {
-                high = middle;
-            } else {
-                low = middle;
-            }
-        }
-        // -0 and +0 compare equal, so a threshold of -0 would be the same step; keep one spelling of it.
-        thresholds.push_back(from_rank(high) + 0.0f);
-        floor = low;
-    }
-    return thresholds;
-}
-
-// Counting all of the few thresholds has no branch to mispredict; a bisection has one at every step.
-std::uint64_t digit(float z, std::span<const float> thresholds) noexcept {
-    std::uint32_t below = 0;
-    for (const float threshold : thresholds) {
-        below += threshold <= z ? 1u : 0u;
-    }
-    return below;
-}
-
-void require_levels(std::int64_t levels) {
-    if (levels < kMinLevels || levels > kMaxLevels) {
-        throw std::invalid_argument("levels holds " + std::to_string(levels) + ", expected 2 to 255 in each dimension");
-    }
-}
+const FsqKernels &kernels() { return CONV2D_PICK_KERNELS(simd_path(), fsq_kernels); }
 
 } // namespace
+} // namespace conv2d::simd
 
-std::int64_t fsq_reference_digit(float z, std::int64_t levels) noexcept {
-    // Each intermediate is stored as float32 on purpose. tanh and atanh go through double: their float32 roundings
-    // then agree between C libraries, which their own float versions do not.
-    const bool even = levels % 2 == 0;
-    const auto half = static_cast<float>(static_cast<double>(levels - 1) * (1.0 + 1e-3) / 2.0);
-    const float offset = even ? 0.5f : 0.0f;
-    const auto shift = static_cast<float>(std::atanh(static_cast<double>(offset) / static_cast<double>(half)));
-    const float shifted = z + shift;
-    const auto bounded = static_cast<float>(std::tanh(static_cast<double>(shifted)));
-    const float scaled = bounded * half;
-    const float centred = scaled - offset;
-    return static_cast<std::int64_t>(std::nearbyint(centred)) + levels / 2;
-}
+namespace conv2d {
 
-std::span<const float> fsq_thresholds(std::int64_t levels) {
-    static std::array<std::once_flag, kMaxLevels + 1> found;
-    static std::array<std::vector<float>, kMaxLevels + 1> tables;
-    require_levels(levels);
-    const auto index = static_cast<std::size_t>(levels);
-    std::call_once(found[index], [&] { tables[index] = find_thresholds(levels); });
-    return tables[index];
-}
+struct FsqLattice::Tables {
+    std::vector<simd::FsqColumn> columns;
+    std::vector<simd::FsqLimb> limbs;
+    simd::FsqPlan plan{};
+    std::uint64_t size = 1;
+};
 
-FsqLattice::FsqLattice(std::span<const std::int64_t> levels) : levels_(levels.begin(), levels.end()) {
+struct FsqLattice::Outputs : simd::FsqOutputs {
+    [[nodiscard]] Outputs from(std::size_t row, std::size_t dimensions) const noexcept {
+        Outputs rest = *this;
+        rest.codes32 = codes32 != nullptr ? codes32 + row : nullptr;
+        rest.codes64 = codes64 != nullptr ? codes64 + row : nullptr;
+        rest.values = values != nullptr ? values + row * dimensions : nullptr;
+        rest.margins = margins != nullptr ? margins + row : nullptr;
+        return rest;
+    }
+    void set(std::int32_t *codes) noexcept { codes32 = codes; }
+    void set(std::int64_t *codes) noexcept { codes64 = codes; }
+};
+
+FsqLattice::FsqLattice(std::span<const std::int64_t> levels) {
     if (levels.empty()) {
         throw std::invalid_argument("levels is empty, expected one number of levels for each dimension");
     }
     constexpr std::uint64_t kLimit = std::uint64_t{1} << 63;
-    for (const std::int64_t count : levels_) {
-        require_levels(count);
-        strides_.push_back(size_);
-        thresholds_.push_back(fsq_thresholds(count));
+    constexpr std::uint64_t kLimbLimit = 0x7fffffffu;
+    auto tables = std::make_shared<Tables>();
+    tables->columns.reserve(levels.size());
+    std::uint64_t in_limb = 1; // product of the levels of the columns of the last limb
+    for (const std::int64_t count : levels) {
+        simd::FsqColumn column = detail::fsq_level_tables(count).column;
         const auto factor = static_cast<std::uint64_t>(count);
-        if (size_ > kLimit / factor) {
+        if (tables->size > kLimit / factor) {
             throw std::invalid_argument("levels make a lattice of more than 2^63 points, expected codes that fit "
                                         "int64; use fewer dimensions or levels");
         }
-        size_ *= factor;
-    }
-}
-
-void FsqLattice::check(Matrix<const float> z) const {
-    for (std::size_t row = 0; row < z.rows; ++row) {
-        for (std::size_t col = 0; col < z.cols; ++col) {
-            if (is_nan(z(row, col))) {
-                throw std::invalid_argument("z row " + std::to_string(row) + ", column " + std::to_string(col) +
-                                            " is nan, expected numbers; leave out windows with missing samples");
-            }
+        if (tables->limbs.empty() || in_limb > kLimbLimit / factor) {
+            tables->limbs.push_back({0, tables->size});
+            in_limb = 1;
         }
+        ++tables->limbs.back().columns;
+        column.stride = static_cast<std::int32_t>(in_limb);
+        tables->columns.push_back(column);
+        in_limb *= factor;
+        tables->size *= factor;
+        tables->plan.most_cells = std::max(tables->plan.most_cells, column.cells);
     }
+    tables->plan.columns = tables->columns.data();
+    tables->plan.dimensions = tables->columns.size();
+    tables->plan.limbs = tables->limbs.data();
+    tables->plan.limb_count = tables->limbs.size();
+    tables_ = std::move(tables);
 }
 
-template <typename Code> void FsqLattice::encode(Matrix<const float> z, std::span<Code> codes) const {
-    check(z);
-    for (std::size_t row = 0; row < z.rows; ++row) {
-        std::uint64_t code = 0;
-        for (std::size_t i = 0; i < z.cols; ++i) {
-            code += digit(z(row, i), thresholds_[i]) * strides_[i];
-        }
-        codes[row] = static_cast<Code>(code);
+std::size_t FsqLattice::dimensions() const noexcept { return tables_->plan.dimensions; }
+
+std::uint64_t FsqLattice::size() const noexcept { return tables_->size; }
+
+void FsqLattice::run(Matrix<const float> z, const Outputs &out) const {
+    const auto quantize = simd::kernels().quantize;
+    const std::size_t done = quantize(tables_->plan, z.data, z.rows, out);
+    if (done == z.rows) {
+        return;
     }
+    const float *const end = z.data + z.rows * z.cols;
+    const auto at = std::find_if(z.data + done * z.cols, end, [](float value) { return is_nan(value); });
+    const auto place = static_cast<std::size_t>(at - z.data);
+    const std::size_t row = place / z.cols;
+    quantize(tables_->plan, z.data + done * z.cols, row - done, out.from(done, z.cols));
+    throw std::invalid_argument("z row " + std::to_string(row) + ", column " + std::to_string(place % z.cols) +
+                                " is nan, expected numbers; leave out windows with missing samples, or ask for the "
+                                "sentinel");
 }
 
-template void FsqLattice::encode(Matrix<const float>, std::span<std::int32_t>) const;
-template void FsqLattice::encode(Matrix<const float>, std::span<std::int64_t>) const;
+template <typename Code> void FsqLattice::encode(Matrix<const float> z, std::span<Code> codes, FsqNan nan) const {
+    Outputs out{};
+    out.set(codes.data());
+    out.sentinel = nan == FsqNan::sentinel;
+    run(z, out);
+}
 
-void FsqLattice::decode(std::span<const std::int64_t> codes, Matrix<float> values) const {
+void FsqLattice::margin(Matrix<const float> z, std::span<float> margins, FsqNan nan) const {
+    Outputs out{};
+    out.margins = margins.data();
+    out.sentinel = nan == FsqNan::sentinel;
+    run(z, out);
+}
+
+template <typename Code> void FsqLattice::quantize(Matrix<const float> z, std::span<Code> codes, Matrix<float> values,
+                                                   std::span<float> margins, FsqNan nan) const {
+    Outputs out{};
+    out.set(codes.data());
+    out.values = values.data;
+    out.margins = margins.data();
+    out.sentinel = nan == FsqNan::sentinel;
+    run(z, out);
+}
+
+template <typename Code> void FsqLattice::decode(std::span<const Code> codes, Matrix<float> values, FsqNan nan) const {
+    using Unsigned = std::make_unsigned_t<Code>;
+    const std::uint64_t lowest = nan == FsqNan::sentinel ? 1 : 0; // added, it makes -1 the first code
     for (std::size_t row = 0; row < codes.size(); ++row) {
-        if (codes[row] < 0 || static_cast<std::uint64_t>(codes[row]) >= size_) {
+        const auto code = static_cast<std::uint64_t>(static_cast<std::int64_t>(codes[row]));
+        if (code + lowest >= size() + lowest) {
             throw std::invalid_argument("codes row " + std::to_string(row) + " is " + std::to_string(codes[row]) +
-                                        ", expected 0 to " + std::to_string(size_ - 1) + " for these levels");
+                                        ", expected " + (lowest != 0 ? "-1" : "0") + " to " +
+                                        std::to_string(size() - 1) + " for these levels");
         }
     }
+    const auto &columns = tables_->columns;
     for (std::size_t row = 0; row < codes.size(); ++row) {
-        auto rest = static_cast<std::uint64_t>(codes[row]);
-        for (std::size_t i = 0; i < levels_.size(); ++i) {
-            const auto count = static_cast<std::uint64_t>(levels_[i]);
-            const auto middle = static_cast<float>(levels_[i] / 2);
-            values(row, i) = (static_cast<float>(rest % count) - middle) / middle;
+        auto rest = static_cast<Unsigned>(codes[row]);
+        for (std::size_t i = 0; i < columns.size(); ++i) {
+            const auto count = static_cast<Unsigned>(columns[i].levels);
+            values(row, i) = codes[row] < 0 ? std::numeric_limits<float>::quiet_NaN() : columns[i].values[rest % count];
             rest /= count;
         }
     }
 }
 
-void FsqLattice::margin(Matrix<const float> z, std::span<float> margins) const {
-    check(z);
-    for (std::size_t row = 0; row < z.rows; ++row) {
-        float nearest = std::numeric_limits<float>::infinity();
-        for (std::size_t i = 0; i < z.cols; ++i) {
-            const float value = z(row, i);
-            const auto thresholds = thresholds_[i];
-            // Only the threshold on either side of the value can be the nearest.
-            const std::size_t above = digit(value, thresholds);
-            if (above < thresholds.size()) {
-                nearest = std::min(nearest, thresholds[above] - value);
-            }
-            if (above > 0) {
-                nearest = std::min(nearest, value - thresholds[above - 1]);
-            }
-        }
-        margins[row] = nearest;
-    }
-}
+template void FsqLattice::encode(Matrix<const float>, std::span<std::int32_t>, FsqNan) const;
+template void FsqLattice::encode(Matrix<const float>, std::span<std::int64_t>, FsqNan) const;
+template void FsqLattice::decode(std::span<const std::int32_t>, Matrix<float>, FsqNan) const;
+template void FsqLattice::decode(std::span<const std::int64_t>, Matrix<float>, FsqNan) const;
+template void FsqLattice::quantize(Matrix<const float>, std::span<std::int32_t>, Matrix<float>, std::span<float>,
+                                   FsqNan) const;
+template void FsqLattice::quantize(Matrix<const float>, std::span<std::int64_t>, Matrix<float>, std::span<float>,
+                                   FsqNan) const;
 
 } // namespace conv2d

@@ -80,7 +80,7 @@ TEST_CASE("errors: fsq names the row and the value") {
     float values[2];
     const std::int64_t outside[] = {40};
     CHECK(message_of([&] {
-              fsq.decode(outside, {values, 1, 2});
+              fsq.decode<std::int64_t>(outside, {values, 1, 2});
           }) == "codes row 0 is 40, expected 0 to 39 for these levels");
     CHECK(message_of([] {
               FsqLattice(std::vector<std::int64_t>{8, 1});

@@ -91,7 +91,7 @@ TEST_CASE("fsq: every code survives decoding and encoding of a value in its cell
     for (std::size_t n = 0; n < codes.size(); ++n) {
         codes[n] = static_cast<std::int64_t>(n);
     }
-    fsq.decode(codes, {values.data(), codes.size(), levels.size()});
+    fsq.decode<std::int64_t>(codes, {values.data(), codes.size(), levels.size()});
     for (std::size_t n = 0; n < codes.size(); ++n) {
         std::int64_t rebuilt = 0;
         std::int64_t stride = 1;

@@ -10,8 +10,8 @@
 #include "conv2d/numeric.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <vector>
 
 namespace conv2d {
 
@@ -24,32 +24,45 @@ inline constexpr std::int64_t kMaxLevels = 255;
 // The reference that defines the thresholds; z must not be NaN.
 [[nodiscard]] std::int64_t fsq_reference_digit(float z, std::int64_t levels) noexcept;
 
+// What to do with a vector that holds NaN: throw, naming its row and column (the rows before it are written, nothing
+// from it on), or go on with the code -1, NaN values and a NaN margin.
+enum class FsqNan { raise, sentinel };
+
 class FsqLattice {
   public:
     // Throws std::invalid_argument when a dimension has fewer than 2 or more than 255 levels, when there is no
     // dimension, or when the lattice has more than 2^63 points.
     explicit FsqLattice(std::span<const std::int64_t> levels);
 
-    [[nodiscard]] std::size_t dimensions() const noexcept { return levels_.size(); }
-    [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
-    [[nodiscard]] bool fits_int32() const noexcept { return size_ <= 0x7fffffffu; }
+    [[nodiscard]] std::size_t dimensions() const noexcept;
+    [[nodiscard]] std::uint64_t size() const noexcept;
+    [[nodiscard]] bool fits_int32() const noexcept { return size() <= 0x7fffffffu; }
 
-    // codes[n] = sum of digit_i * product of the levels before i. Throws on NaN, before anything is written.
-    template <typename Code> void encode(Matrix<const float> z, std::span<Code> codes) const;
+    // For all of these z has dimensions() columns, and no output overlaps an input.
 
-    // values(n, i) = (digit_i - L_i / 2) / (L_i / 2). Throws on a code outside 0 .. size() - 1.
-    void decode(std::span<const std::int64_t> codes, Matrix<float> values) const;
+    // codes[n] = sum of digit_i * product of the levels before i. Code is std::int32_t where it fits, or std::int64_t.
+    template <typename Code>
+    void encode(Matrix<const float> z, std::span<Code> codes, FsqNan nan = FsqNan::raise) const;
+
+    // values(n, i) = (digit_i - L_i / 2) / (L_i / 2). Throws on a code outside 0 .. size() - 1, before anything is
+    // written; with FsqNan::sentinel -1 is a code, of NaN values.
+    template <typename Code>
+    void decode(std::span<const Code> codes, Matrix<float> values, FsqNan nan = FsqNan::raise) const;
 
     // Distance (maximum norm) from each row of z to the nearest threshold: no smaller change alters the code.
-    void margin(Matrix<const float> z, std::span<float> margins) const;
+    void margin(Matrix<const float> z, std::span<float> margins, FsqNan nan = FsqNan::raise) const;
+
+    // Codes, their values and the margins, from one pass over z.
+    template <typename Code>
+    void quantize(Matrix<const float> z, std::span<Code> codes, Matrix<float> values, std::span<float> margins,
+                  FsqNan nan = FsqNan::raise) const;
 
   private:
-    void check(Matrix<const float> z) const;
+    struct Tables;
+    struct Outputs;
+    void run(Matrix<const float> z, const Outputs &out) const;
 
-    std::vector<std::int64_t> levels_;
-    std::vector<std::uint64_t> strides_;
-    std::vector<std::span<const float>> thresholds_;
-    std::uint64_t size_ = 1;
+    std::shared_ptr<const Tables> tables_; // never changes, so that copies may share it
 };
 
 } // namespace conv2d
