@@ -1,9 +1,12 @@
-"""From the scores of frames to a timeline: HSMM, HMM, filters, and the choice of their numbers.
+"""From the scores of frames to a timeline: HSMM, HMM, filters, their choice, and learning without labels.
 
 Seconds in public arguments, frames inside. Everything is decoded by ``conv2d_core``.
 """
 
+from conv2d.temporal.categorical_emissions import CategoricalEmissions
 from conv2d.temporal.decoders import DECODER_NAMES, DecoderSet, decoder_from_dict
+from conv2d.temporal.emissions import EmissionModel, ScoreEmissions
+from conv2d.temporal.gaussian_emissions import GaussianEmissions
 from conv2d.temporal.hmm import HMM
 from conv2d.temporal.hsmm import HSMM
 from conv2d.temporal.median import MedianHysteresisPolicy
@@ -17,14 +20,18 @@ __all__ = [
     "DECODER_NAMES",
     "HMM",
     "HSMM",
+    "CategoricalEmissions",
     "Decoded",
     "Decoder",
     "DecoderSet",
+    "EmissionModel",
+    "GaussianEmissions",
     "LabelledSequence",
     "MedianHysteresisPolicy",
     "MinDwell",
     "ModeFilter",
     "Raw",
+    "ScoreEmissions",
     "decoder_from_dict",
     "timeline_objective",
     "tune_decoders",

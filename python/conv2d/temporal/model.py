@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from conv2d.errors import UsageError
-from conv2d.temporal.protocol import Decoded, FloatArray, check_format, check_log_proba, require_positive
+from conv2d.metrics.segments import runs
+from conv2d.temporal.protocol import (
+    Decoded,
+    FloatArray,
+    check_format,
+    check_lengths,
+    check_log_proba,
+    check_transitions,
+    require_positive,
+)
 from conv2d.temporal.statistics import SegmentStatistics, count_segments
 from conv2d_core import hsmm_filter, hsmm_forward_backward, hsmm_viterbi
 
@@ -55,8 +64,9 @@ class SegmentModel(ABC):
         """Check the parameters."""
         if self.n_states < 1:
             raise UsageError(f"E-TEMPORAL-005: n_states is {self.n_states}, expected at least 1")
-        for name in ("frame_s", "transition_pseudocount", "emission_weight"):
+        for name in ("frame_s", "emission_weight"):
             require_positive(getattr(self, name), name)
+        self._check_pseudocount()
         if not self.max_gap_s >= 0:
             raise UsageError(f"E-TEMPORAL-005: max_gap_s is {self.max_gap_s}, expected 0 or more seconds")
         if not 0 <= self.prior_power <= 1:
@@ -66,6 +76,9 @@ class SegmentModel(ABC):
                 raise UsageError(
                     f"E-TEMPORAL-005: {name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}"
                 )
+
+    def _check_pseudocount(self) -> None:
+        require_positive(self.transition_pseudocount, "transition_pseudocount")
 
     # Fitting
 
@@ -163,16 +176,26 @@ class SegmentModel(ABC):
         out[mask] = self.emission_weight * likelihood
         return out
 
-    def decode(self, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None = None, *, ends: bool = True) -> Decoded:
-        """Most likely timeline of one recording (Viterbi); neighbouring segments of one label are one.
+    def decode(
+        self,
+        log_proba: npt.ArrayLike,
+        has_data: npt.ArrayLike | None = None,
+        *,
+        ends: bool = True,
+        lengths: npt.ArrayLike | None = None,
+        log_transitions: npt.ArrayLike | None = None,
+    ) -> Decoded:
+        """Most likely timeline (Viterbi); neighbouring segments of one label are one.
 
         Args:
-            log_proba: (T, K) log probabilities.
+            log_proba: (T, K) log probabilities, or what the emission model takes (see :meth:`emissions`).
             has_data: (T,) bool, or None when every frame has data.
             ends: whether the recording ends here; a stretch before a gap of the clock does not end it.
+            lengths: frames of each recording where there are several, one after the other; they sum to T.
+            log_transitions: (T, K, K) scores of changes into each frame, in place of what was fitted.
 
         Returns:
-            Labels, segments and the log score. T = 0 gives an empty timeline.
+            Labels, segments and the log score, summed over recordings. T = 0 gives an empty timeline.
 
         Raises:
             UsageError: not fitted, wrong shapes, NaN in a frame with data.
@@ -180,43 +203,72 @@ class SegmentModel(ABC):
         Cost: O(T K (D + K)).
         """
         self._check_fitted("decode")
-        states, score, _ = hsmm_viterbi(
-            self._ended(self.emissions(log_proba, has_data), ends),
-            self.log_transitions_,
-            self.log_initial_,
-            self.log_durations_,
-            censoring=self.censoring,
-        )
-        return Decoded.of(states, float(score))
+        labels, segments, total = [np.empty(0, np.int64)], [np.empty((0, 3), np.int64)], 0.0
+        for start, scores, order in self._recordings(log_proba, has_data, lengths, log_transitions, ends=ends):
+            states, score, _ = hsmm_viterbi(
+                scores, order, self.log_initial_, self.log_durations_, censoring=self.censoring
+            )
+            labels.append(np.asarray(states))
+            segments.append(runs(states) + np.array([0, start, start]))
+            total += float(score)
+        return Decoded(np.concatenate(labels), np.concatenate(segments), total)
 
     def smooth(
-        self, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None = None, *, ends: bool = True
+        self,
+        log_proba: npt.ArrayLike,
+        has_data: npt.ArrayLike | None = None,
+        *,
+        ends: bool = True,
+        lengths: npt.ArrayLike | None = None,
+        log_transitions: npt.ArrayLike | None = None,
     ) -> FloatArray:
         """Posterior of each frame given the whole recording (forward-backward), (T, K) float64; O(T K (D + K)).
 
         Parameters as in :meth:`decode`.
         """
         self._check_fitted("smooth")
-        _, posteriors = hsmm_forward_backward(
-            self._ended(self.emissions(log_proba, has_data), ends),
-            self.log_transitions_,
-            self.log_initial_,
-            self.log_durations_,
-            censoring=self.censoring,
-        )
-        return np.asarray(posteriors, dtype=np.float64)
+        parts = [np.empty((0, self.n_states))]
+        for _, scores, order in self._recordings(log_proba, has_data, lengths, log_transitions, ends=ends):
+            _, posteriors = hsmm_forward_backward(
+                scores, order, self.log_initial_, self.log_durations_, censoring=self.censoring
+            )
+            parts.append(np.asarray(posteriors))
+        return np.concatenate(parts)
 
-    def filter(self, log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None = None) -> FloatArray:
+    def filter(
+        self,
+        log_proba: npt.ArrayLike,
+        has_data: npt.ArrayLike | None = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        log_transitions: npt.ArrayLike | None = None,
+    ) -> FloatArray:
         """Posterior of each frame given the past only, (T, K) float64; row t is the same however long the recording."""
         self._check_fitted("filter")
-        _, filtered = hsmm_filter(
-            self.emissions(log_proba, has_data),
-            self.log_transitions_,
-            self.log_initial_,
-            self.log_durations_,
-            censoring=self.censoring,
-        )
-        return np.asarray(filtered, dtype=np.float64)
+        parts = [np.empty((0, self.n_states))]
+        for _, scores, order in self._recordings(log_proba, has_data, lengths, log_transitions, ends=False):
+            _, filtered = hsmm_filter(scores, order, self.log_initial_, self.log_durations_, censoring=self.censoring)
+            parts.append(np.asarray(filtered))
+        return np.concatenate(parts)
+
+    def _recordings(
+        self,
+        log_proba: npt.ArrayLike,
+        has_data: npt.ArrayLike | None,
+        lengths: npt.ArrayLike | None,
+        log_transitions: npt.ArrayLike | None,
+        *,
+        ends: bool,
+    ) -> Iterator[tuple[int, FloatArray, FloatArray]]:
+        """First frame, scores (T, K) and transitions of each recording."""
+        scores = self.emissions(log_proba, has_data)
+        order = check_transitions(log_transitions, len(scores), self.n_states)
+        start = 0
+        for length in check_lengths(lengths, len(scores)):
+            piece = slice(start, start + length)
+            own = self.log_transitions_ if order is None else order[piece]
+            yield start, self._ended(scores[piece], ends), own
+            start += length
 
     def _ended(self, emissions: FloatArray, ends: bool) -> FloatArray:
         """Scores (T, K) in whose last frame, if the recording ends there, is added in which class recordings end."""

@@ -96,6 +96,39 @@ def held_argmax(log_proba: npt.ArrayLike, has_data: npt.ArrayLike | None) -> Int
     return labels
 
 
+def check_lengths(lengths: npt.ArrayLike | None, n_frames: int) -> tuple[int, ...]:
+    """Frames of each recording; one recording without ``lengths``.
+
+    Raises:
+        UsageError: lengths that are no whole numbers, or do not add up to T (E-TEMPORAL-022).
+    """
+    if lengths is None:
+        return (n_frames,)
+    numbers = np.asarray(lengths)
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or (numbers < 0).any() or int(numbers.sum()) != n_frames:
+        raise UsageError(
+            f"E-TEMPORAL-022: lengths are {lengths!r}, expected whole numbers that sum to the {n_frames} frames of X"
+        )
+    return tuple(int(n) for n in numbers)
+
+
+def check_transitions(log_transitions: npt.ArrayLike | None, n_frames: int, n_states: int) -> FloatArray | None:
+    """Transitions of each frame (T, K, K), or None.
+
+    Raises:
+        UsageError: another shape (E-TEMPORAL-022).
+    """
+    if log_transitions is None:
+        return None
+    given = np.asarray(log_transitions, dtype=np.float64)
+    if given.shape != (n_frames, n_states, n_states):
+        raise UsageError(
+            f"E-TEMPORAL-022: log_transitions have shape {given.shape}, expected {(n_frames, n_states, n_states)}, a "
+            "matrix for the changes into each frame"
+        )
+    return given
+
+
 def require_positive(value: float, name: str) -> float:
     """Return ``value``, or raise UsageError (E-TEMPORAL-005) unless it is a finite number above zero."""
     if not (np.isfinite(value) and value > 0):
