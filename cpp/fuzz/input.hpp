@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <concepts>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -55,9 +56,9 @@ using Words = std::vector<std::uint64_t>; // a result, bit for bit
 
 inline void append(Words &words, double value) { words.push_back(std::bit_cast<std::uint64_t>(value)); }
 inline void append(Words &words, float value) { words.push_back(std::bit_cast<std::uint32_t>(value)); }
-inline void append(Words &words, std::int64_t value) { words.push_back(static_cast<std::uint64_t>(value)); }
-inline void append(Words &words, std::int32_t value) { append(words, std::int64_t{value}); }
-inline void append(Words &words, std::uint8_t value) { words.push_back(value); }
+template <std::integral Integer> void append(Words &words, Integer value) {
+    words.push_back(static_cast<std::uint64_t>(value));
+}
 template <typename T> void append(Words &words, const std::vector<T> &values) {
     for (const T &value : values) {
         append(words, value);

@@ -71,13 +71,14 @@ template <typename Label> std::vector<Label> plain_min_dwell(std::vector<Label> 
 
 template <typename Label> void check_labels(Input &input) {
     std::vector<Label> labels;
-    const std::size_t kinds = input.flag() ? input.between(1, 3) : input.between(1, 200);
+    const std::size_t kinds = input.flag() ? input.between(1, 3) : input.between(1, 255);
     const std::size_t segments = input.below(120);
     const bool extreme = input.below(8) == 0;
     for (std::size_t n = 0; n < segments; ++n) {
-        auto label = static_cast<Label>(static_cast<std::int64_t>(input.below(kinds)) - 2);
-        if (extreme && label < 0) {
-            label = label == -1 ? std::numeric_limits<Label>::min() : std::numeric_limits<Label>::max();
+        const auto kind = static_cast<std::int64_t>(input.below(kinds)) - 2; // wraps around in bytes
+        auto label = static_cast<Label>(kind);
+        if (extreme && kind < 0) {
+            label = kind == -1 ? std::numeric_limits<Label>::min() : std::numeric_limits<Label>::max();
         }
         labels.insert(labels.end(), input.between(1, input.flag() ? 3 : 60), label);
     }
@@ -127,27 +128,27 @@ template <typename Label> void check_labels(Input &input) {
     }
 }
 
-void check_hysteresis(Input &input) {
-    std::vector<double> p(input.below(600));
+template <typename Real> void check_hysteresis(Input &input) {
+    std::vector<Real> p(input.below(600));
     const bool coarse = input.flag();
-    for (double &value : p) {
-        value = coarse ? static_cast<double>(input.below(9)) / 8.0 : input.real(-0.5, 1.5);
+    for (Real &value : p) {
+        value = static_cast<Real>(coarse ? static_cast<double>(input.below(9)) / 8.0 : input.real(-0.5, 1.5));
     }
-    if (!p.empty() && input.below(8) == 0) {
-        p[input.below(p.size())] = std::bit_cast<double>(input.bits(8));
+    if (!p.empty() && input.below(8) == 0) { // NaN, infinities, anything
+        p[input.below(p.size())] = static_cast<Real>(std::bit_cast<double>(input.bits(8)));
     }
     const double enter = coarse ? static_cast<double>(input.below(9)) / 8.0 : input.real(0.0, 1.0);
     const double exit = input.below(4) == 0 ? enter : enter - input.real(-0.1, 0.6);
     const std::unique_ptr<bool[]> on(new bool[p.size() + 1]);
     const Outcome outcome = on_every_path([&] {
-        hysteresis(p, enter, exit, {on.get(), p.size()});
+        hysteresis(std::span<const Real>(p), enter, exit, {on.get(), p.size()});
         Words words;
         for (std::size_t t = 0; t < p.size(); ++t) {
             words.push_back(on[t] ? 1u : 0u);
         }
         return words;
     });
-    const bool numbers = std::none_of(p.begin(), p.end(), [](double value) { return is_nan(value); });
+    const bool numbers = std::none_of(p.begin(), p.end(), [](Real value) { return is_nan(value); });
     expect(outcome.refused.empty() == (numbers && enter >= exit), "that NaN and crossed thresholds are refused");
     bool state = false;
     for (std::size_t t = 0; t < p.size() && outcome.refused.empty(); ++t) {
@@ -160,15 +161,27 @@ void check_hysteresis(Input &input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
     Input input(data, size);
-    switch (input.below(3)) {
+    switch (input.below(7)) {
     case 0:
-        check_labels<std::int32_t>(input);
-        break;
-    case 1:
         check_labels<std::int64_t>(input);
         break;
+    case 1:
+        check_labels<std::int32_t>(input);
+        break;
+    case 2:
+        check_labels<std::int16_t>(input);
+        break;
+    case 3:
+        check_labels<std::int8_t>(input);
+        break;
+    case 4:
+        check_labels<std::uint8_t>(input);
+        break;
+    case 5:
+        check_hysteresis<float>(input);
+        break;
     default:
-        check_hysteresis(input);
+        check_hysteresis<double>(input);
     }
     return 0;
 }

@@ -107,7 +107,7 @@ TEST_CASE("concurrency: many threads share one lattice") {
         std::vector<float> margins(500);
         fsq.margin({z.data(), 500, 4}, margins);
         std::vector<float> values(4 * 500);
-        fsq.decode(std::vector<std::int64_t>(codes.begin(), codes.end()), {values.data(), 500, 4});
+        fsq.decode<std::int32_t>(codes, {values.data(), 500, 4});
         values.insert(values.end(), margins.begin(), margins.end());
         return std::pair(codes, values);
     }));
