@@ -10,6 +10,7 @@ void bind_posteriors(py::module_ &module);
 void bind_simd(py::module_ &module);
 void bind_smoothing(py::module_ &module);
 void bind_timelines(py::module_ &module);
+void bind_stream(py::module_ &module);
 } // namespace conv2d::bindings
 
 PYBIND11_MODULE(conv2d_core, module, py::mod_gil_not_used()) {
@@ -19,10 +20,11 @@ FSQ        fsq_encode, fsq_quantize, fsq_decode, fsq_margin, fsq_thresholds
 HSMM       hsmm_viterbi, hsmm_forward_backward, hsmm_filter,
            hsmm_expected_counts, hsmm_segment_posteriors, hsmm_boundary_posteriors
 Timelines  hsmm_kbest
+Streaming  HsmmStream
 Smoothing  mode_filter, median_filter, min_dwell, hysteresis
 SIMD       simd_path, simd_paths, use_simd_path
 
-No function but use_simd_path keeps state between calls, the GIL is released while they work, and threads may call
+No function but use_simd_path keeps state between calls, and an HsmmStream keeps its own, the GIL is released while they work, and threads may call
 them at the same time. Arrays that are not contiguous or of another dtype are copied first. What cannot be used is
 refused with one sentence before anything is computed: TypeError for the kind of an argument, ValueError for its
 shape or its values.
@@ -34,4 +36,5 @@ shape or its values.
     conv2d::bindings::bind_simd(module);
     conv2d::bindings::bind_smoothing(module);
     conv2d::bindings::bind_timelines(module);
+    conv2d::bindings::bind_stream(module);
 }

@@ -146,3 +146,68 @@ def simd_paths() -> tuple[str, ...]:
 
 def use_simd_path(name: str) -> None:
     """Take another path for all calls of this process that begin from now on; for tests and comparisons."""
+
+class HsmmStream:
+    """A hidden semi-Markov model that decodes a recording while it is made."""
+
+    def __init__(
+        self,
+        log_transitions: ArrayLike,
+        log_initial: ArrayLike,
+        log_durations: ArrayLike,
+        censoring: Censoring = "none",
+        lag_frames: SupportsIndex | None = None,
+        smoothing_lag_frames: SupportsIndex | None = None,
+        filtered: bool = False,
+        check_frames: SupportsIndex = 1,
+        log_final: ArrayLike | None = None,
+    ) -> None: ...
+    def push(self, log_emissions: ArrayLike) -> NDArray[np.int64]:
+        """Take in the next frames and give the segments that have become final."""
+
+    def flush(self, ends: bool = True) -> tuple[NDArray[np.int64], float]:
+        """End the recording."""
+
+    def reset(self) -> None:
+        """Forget all frames; the next push begins another recording."""
+
+    def tentative(self) -> NDArray[np.int64]:
+        """The most likely segments of all frames not yet given out, as if the recording went on."""
+
+    def save(self) -> bytes:
+        """Everything that is needed to go on later, as bytes."""
+
+    def restore(self, state: bytes) -> None:
+        """Go on where `save` was called, in a stream of the same model and options."""
+
+    @property
+    def open(self) -> tuple[int, int, int] | None:
+        """The segment under way as (state, start, until), or None: frames start .. until - 1 are in this state for sure."""
+
+    @property
+    def filtered(self) -> NDArray[np.float64] | None:
+        """Filtered posteriors (n, K) of the frames of the last push, or None."""
+
+    @property
+    def smoothed(self) -> NDArray[np.float64] | None:
+        """Smoothed posteriors (m, K) that the last push or flush gave, in the order of frames, or None."""
+
+    @property
+    def frames(self) -> int:
+        """Frames taken in."""
+
+    @property
+    def decided(self) -> int:
+        """Frames whose state is decided: in a segment given out, or in `open`."""
+
+    @property
+    def flushed(self) -> bool:
+        """Whether the recording has ended."""
+
+    @property
+    def forced_commits(self) -> int:
+        """How often the bound decided what the data had not."""
+
+    @property
+    def forced_frames(self) -> int:
+        """Frames whose state was so decided."""

@@ -3,6 +3,8 @@
 
 #include "hsmm_model.hpp"
 
+#include "conv2d/hsmm_posteriors.hpp"
+
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -53,5 +55,8 @@ class SegmentLattice {
     std::vector<double> ended_;   // (T + 1, K) log weight of all up to a segment ending at (end, state)
     std::vector<double> after_;   // (T + 1, K) log weight of all behind it
 };
+
+// The expected counts, from all segments of the lattice.
+[[nodiscard]] ExpectedCounts expected_counts(const SegmentLattice &lattice, const HsmmModel &model);
 
 } // namespace conv2d::detail

@@ -25,6 +25,10 @@ std::string text(double value) {
     return is_nan(value) ? "nan" : digits; // printf would tell the sign of a NaN
 }
 
+std::string shape(Matrix<const double> matrix) { return "(" + text(matrix.rows) + ", " + text(matrix.cols) + ")"; }
+
+} // namespace
+
 // Most arrays are fine, and long: one fast look, and a slow one for the words.
 void check_scores(Matrix<const double> scores, const char *name, bool one_dimensional) {
     if (simd::viterbi_kernels(simd_path()).valid(scores.data, scores.rows * scores.cols)) {
@@ -46,10 +50,6 @@ void check_scores(Matrix<const double> scores, const char *name, bool one_dimens
         }
     }
 }
-
-std::string shape(Matrix<const double> matrix) { return "(" + text(matrix.rows) + ", " + text(matrix.cols) + ")"; }
-
-} // namespace
 
 void check_emissions(Matrix<const double> log_emissions) { check_scores(log_emissions, "log_emissions", false); }
 

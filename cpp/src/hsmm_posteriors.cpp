@@ -1,5 +1,6 @@
 #include "conv2d/hsmm_posteriors.hpp"
 
+#include "hsmm_block_passes.hpp"
 #include "hsmm_forward.hpp"
 #include "hsmm_lattice.hpp"
 
@@ -8,6 +9,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace conv2d {
 namespace {
@@ -80,47 +82,24 @@ void throw_impossible(Matrix<const double> log_emissions, const HsmmModel &model
                                 "that may end within a segment");
 }
 
-} // namespace detail
-
-double hsmm_filter(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> filtered) {
-    detail::check_hsmm(log_emissions, model);
-    double log_likelihood = 0.0;
-    filter(log_emissions, model, [&](std::size_t t, std::span<const double> scores, const FrameOffsets &offsets) {
-        const double total = detail::log_sum(scores);
-        if (total == kNever) {
-            detail::throw_impossible(log_emissions, model);
-        }
-        for (std::size_t k = 0; k < scores.size(); ++k) {
-            filtered(t, k) = std::exp(scores[k] - total);
-        }
-        log_likelihood = total + offsets.total(); // that of the last frame stays
-        return true;
-    });
-    return log_likelihood;
-}
-
-double hsmm_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> posteriors) {
-    const detail::SegmentLattice lattice(log_emissions, model);
-    std::copy_n(lattice.posteriors().data, log_emissions.rows * log_emissions.cols, posteriors.data);
-    return lattice.log_likelihood();
-}
-
-ExpectedCounts hsmm_expected_counts(Matrix<const double> log_emissions, const HsmmModel &model,
-                                    Matrix<double> posteriors) {
-    const detail::SegmentLattice lattice(log_emissions, model);
-    const std::size_t frames = log_emissions.rows;
-    const std::size_t states = log_emissions.cols;
-    const std::size_t durations = model.log_durations.cols;
-    std::copy_n(lattice.posteriors().data, frames * states, posteriors.data);
+ExpectedCounts empty_counts(std::size_t states, std::size_t durations) {
     ExpectedCounts counts;
-    counts.log_likelihood = lattice.log_likelihood();
     counts.initial.resize(states);
     counts.transitions.resize(states * states);
     for (auto *const table : {&counts.durations, &counts.cut_left, &counts.cut_right, &counts.cut_both}) {
         table->resize(states * durations);
     }
+    return counts;
+}
+
+ExpectedCounts expected_counts(const SegmentLattice &lattice, const HsmmModel &model) {
+    const std::size_t frames = lattice.frames();
+    const std::size_t states = lattice.states();
+    const std::size_t durations = model.log_durations.cols;
     const bool from_left = model.censoring == Censoring::left || model.censoring == Censoring::both;
     const bool to_right = model.censoring == Censoring::right || model.censoring == Censoring::both;
+    ExpectedCounts counts = empty_counts(states, durations);
+    counts.log_likelihood = lattice.log_likelihood();
     std::vector<double> shares(lattice.longest());
     for (std::size_t start = 0; start < frames; ++start) {
         const std::size_t longest = std::min(lattice.longest(), frames - start);
@@ -145,6 +124,52 @@ ExpectedCounts hsmm_expected_counts(Matrix<const double> log_emissions, const Hs
         }
     }
     return counts;
+}
+
+} // namespace detail
+
+double hsmm_filter(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> filtered) {
+    detail::check_hsmm(log_emissions, model);
+    double log_likelihood = 0.0;
+    filter(log_emissions, model, [&](std::size_t t, std::span<const double> scores, const FrameOffsets &offsets) {
+        const double total = detail::log_sum(scores);
+        if (total == kNever) {
+            detail::throw_impossible(log_emissions, model);
+        }
+        for (std::size_t k = 0; k < scores.size(); ++k) {
+            filtered(t, k) = std::exp(scores[k] - total);
+        }
+        log_likelihood = total + offsets.total(); // that of the last frame stays
+        return true;
+    });
+    return log_likelihood;
+}
+
+double hsmm_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> posteriors) {
+    detail::check_hsmm(log_emissions, model);
+    if (log_emissions.rows == 0) {
+        return 0.0;
+    }
+    if (const auto result = detail::block_forward_backward(log_emissions, model, posteriors, false)) {
+        return result->log_likelihood;
+    }
+    const detail::SegmentLattice lattice(log_emissions, model);
+    std::copy_n(lattice.posteriors().data, log_emissions.rows * log_emissions.cols, posteriors.data);
+    return lattice.log_likelihood();
+}
+
+ExpectedCounts hsmm_expected_counts(Matrix<const double> log_emissions, const HsmmModel &model,
+                                    Matrix<double> posteriors) {
+    detail::check_hsmm(log_emissions, model);
+    if (log_emissions.rows == 0) {
+        return detail::empty_counts(log_emissions.cols, model.log_durations.cols);
+    }
+    if (auto result = detail::block_forward_backward(log_emissions, model, posteriors, true)) {
+        return std::move(result->counts);
+    }
+    const detail::SegmentLattice lattice(log_emissions, model);
+    std::copy_n(lattice.posteriors().data, log_emissions.rows * log_emissions.cols, posteriors.data);
+    return detail::expected_counts(lattice, model);
 }
 
 double hsmm_segment_posteriors(Matrix<const double> log_emissions, const HsmmModel &model,

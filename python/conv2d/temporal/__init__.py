@@ -14,6 +14,7 @@ from conv2d.temporal.min_dwell import MinDwell
 from conv2d.temporal.mode import ModeFilter
 from conv2d.temporal.protocol import Decoded, Decoder
 from conv2d.temporal.raw import Raw
+from conv2d.temporal.stream import HsmmStream, OpenSegment, StreamEvents
 from conv2d.temporal.tuning import LabelledSequence, timeline_objective, tune_decoders
 
 __all__ = [
@@ -26,12 +27,15 @@ __all__ = [
     "DecoderSet",
     "EmissionModel",
     "GaussianEmissions",
+    "HsmmStream",
     "LabelledSequence",
     "MedianHysteresisPolicy",
     "MinDwell",
     "ModeFilter",
+    "OpenSegment",
     "Raw",
     "ScoreEmissions",
+    "StreamEvents",
     "decoder_from_dict",
     "timeline_objective",
     "tune_decoders",

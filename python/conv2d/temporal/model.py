@@ -21,6 +21,7 @@ from conv2d.temporal.protocol import (
     require_positive,
 )
 from conv2d.temporal.statistics import SegmentStatistics, count_segments
+from conv2d.temporal.stream import HsmmStream
 from conv2d_core import hsmm_filter, hsmm_forward_backward, hsmm_viterbi
 
 FORMAT = "conv2d-hsmm/1"
@@ -269,6 +270,13 @@ class SegmentModel(ABC):
             own = self.log_transitions_ if order is None else order[piece]
             yield start, self._ended(scores[piece], ends), own
             start += length
+
+    def stream(
+        self, *, max_lag_s: float | None = None, smoothed_lag_s: float | None = None, filtered: bool = False
+    ) -> HsmmStream:
+        """Decode a recording while it is made; see :class:`~conv2d.temporal.stream.HsmmStream`."""
+        self._check_fitted("stream")
+        return HsmmStream(self, max_lag_s=max_lag_s, smoothed_lag_s=smoothed_lag_s, filtered=filtered)
 
     def _ended(self, emissions: FloatArray, ends: bool) -> FloatArray:
         """Scores (T, K) in whose last frame, if the recording ends there, is added in which class recordings end."""

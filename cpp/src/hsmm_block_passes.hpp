@@ -1,0 +1,75 @@
+// Forward-backward on weights instead of log scores, by the kernels of simd/posterior_kernels.hpp.
+#pragma once
+
+#include "hsmm_duration_chunks.hpp"
+#include "hsmm_model.hpp"
+#include "hsmm_weight.hpp"
+#include "hsmm_workspace.hpp"
+
+#include "conv2d/hsmm_posteriors.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+namespace conv2d::detail {
+
+// The store of one direction and its block in work.
+class BlockPass {
+  public:
+    // `ring` blocks are kept, a power of two of them. `keep_ended`: what ends at each place, too.
+    BlockPass(std::size_t states, std::size_t width, std::size_t ring, std::size_t chunks, bool keep_ended);
+
+    [[nodiscard]] simd::Pass &state() { return pass_; }
+    [[nodiscard]] const simd::Pass &state() const { return pass_; }
+
+    // What began at a row of the pass in a state.
+    [[nodiscard]] Weight begun(std::size_t row, std::size_t state) const {
+        const std::size_t at = ((row / simd::kBlockRows & pass_.ring) * simd::kBlockRows + row % simd::kBlockRows) *
+                               pass_.width + state;
+        return {pass_.mantissa[at], pass_.exponent[at]};
+    }
+    void set_begun(std::size_t row, std::size_t state, Weight weight);
+
+  private:
+    WorkBlock memory_;
+    simd::Pass pass_{};
+};
+
+// The matrix of transitions as weights, for change in either direction; one for all frames, or one at a time.
+class TransitionRows {
+  public:
+    TransitionRows(const HsmmModel &model, std::size_t width, bool backward);
+
+    // Of the change into frame `place`. Valid until the next call.
+    [[nodiscard]] simd::LinearTransitions at(std::size_t place);
+
+    // False when two scores of one matrix are too far apart; known of all matrices that were asked for.
+    [[nodiscard]] bool within() const { return within_; }
+
+  private:
+    void fill(std::size_t place);
+
+    const HsmmModel &model_;
+    std::size_t width_;
+    bool backward_, each_frame_;
+    bool within_ = true;
+    WorkBlock rows_;
+    double exponent_ = 0.0;
+};
+
+// All counts zero.
+[[nodiscard]] ExpectedCounts empty_counts(std::size_t states, std::size_t durations);
+
+struct BlockResult {
+    double log_likelihood = 0.0;
+    ExpectedCounts counts; // filled when asked for
+};
+
+// hsmm_forward_backward and hsmm_expected_counts of a checked model and at least one frame. Nothing when the scores
+// are too far apart for weights: then log scores must be taken. Throws when no timeline is possible.
+[[nodiscard]] std::optional<BlockResult> block_forward_backward(Matrix<const double> log_emissions,
+                                                                const HsmmModel &model, Matrix<double> posteriors,
+                                                                bool with_counts);
+
+} // namespace conv2d::detail
