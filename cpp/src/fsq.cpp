@@ -23,6 +23,7 @@ namespace conv2d {
 struct FsqLattice::Tables {
     std::vector<simd::FsqColumn> columns;
     std::vector<simd::FsqLimb> limbs;
+    simd::FsqLine line{};
     simd::FsqPlan plan{};
     std::uint64_t size = 1;
 };
@@ -39,6 +40,45 @@ struct FsqLattice::Outputs : simd::FsqOutputs {
     void set(std::int32_t *codes) noexcept { codes32 = codes; }
     void set(std::int64_t *codes) noexcept { codes64 = codes; }
 };
+
+namespace {
+
+// The places in one table for up to 4 columns; columns of as many levels share theirs. False where there is no room.
+bool fill_line(std::span<const simd::FsqColumn> columns, simd::FsqLine &line) {
+    if (columns.size() > 4) {
+        return false;
+    }
+    std::fill(std::begin(line.thresholds), std::end(line.thresholds), std::numeric_limits<float>::quiet_NaN());
+    std::int32_t places[4]; // of the first threshold
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        const simd::FsqColumn &column = columns[i];
+        const auto same = std::find_if(columns.begin(), columns.begin() + static_cast<std::ptrdiff_t>(i),
+                                       [&](const auto &other) { return other.levels == column.levels; });
+        const auto first = static_cast<std::size_t>(same - columns.begin());
+        places[i] = first < i ? places[first] : line.entries;
+        if (column.line_cells == 0 || (first == i && line.entries + column.line_cells > 32)) {
+            return false;
+        }
+        if (first == i) {
+            std::copy_n(column.edges + 1, column.levels - 1, line.thresholds + line.entries);
+            line.entries += column.line_cells;
+        }
+        line.excess += places[i] * column.stride;
+    }
+    for (std::size_t place = 0; place < 48; ++place) {
+        const std::size_t i = place % columns.size();
+        line.bound[place / 16][place % 16] = columns[i].line_bound;
+        line.scale[place / 16][place % 16] = columns[i].line_scale;
+        // Floats from 2^23 on are the integers, and hold them in their low bits.
+        line.bias[place / 16][place % 16] = 0x1p23f + static_cast<float>(places[i] - columns[i].line_first);
+    }
+    const auto levels = [&](std::size_t i) { return i < columns.size() ? columns[i].levels : 1; };
+    line.pairs = 0x00010001 | levels(0) << 8 | (columns.size() > 3 ? levels(2) << 24 : 0);
+    line.halves = 1 | (columns.size() == 2 ? levels(0) : levels(0) * levels(1)) << 16;
+    return true;
+}
+
+} // namespace
 
 FsqLattice::FsqLattice(std::span<const std::int64_t> levels) {
     if (levels.empty()) {
@@ -71,6 +111,7 @@ FsqLattice::FsqLattice(std::span<const std::int64_t> levels) {
     tables->plan.dimensions = tables->columns.size();
     tables->plan.limbs = tables->limbs.data();
     tables->plan.limb_count = tables->limbs.size();
+    tables->plan.line = fill_line(tables->columns, tables->line) ? &tables->line : nullptr;
     tables_ = std::move(tables);
 }
 

@@ -64,7 +64,7 @@ void cut_into_cells(std::span<const float> thresholds, detail::FsqLevelTables &t
     for (column.cells = 16; column.cells <= kMostCells; column.cells *= 2) {
         const auto half = static_cast<float>(column.cells / 2);
         column.scale = (half - 0.6f) / column.bound; // 0.6: the bound itself still rounds to an inner cell
-        column.bias = 0x1p23f + half;                // floats of this size are the integers, and hold them in low bits
+        column.bias = 0x1p23f + half; // floats of this size are the integers, and hold them in their low bits
         tables.cell_threshold.assign(static_cast<std::size_t>(column.cells), kNan);
         bool alone = true;
         for (const float threshold : thresholds) {
@@ -85,9 +85,39 @@ void cut_into_cells(std::span<const float> thresholds, detail::FsqLevelTables &t
     throw std::logic_error("two FSQ thresholds of " + std::to_string(thresholds.size() + 1) + " levels lie too close");
 }
 
+// Looks for equal cells from 0 on, both ways, that take the thresholds one by one. There are some up to 9 levels.
+// Beyond the last threshold there may be one cell more.
+void draw_line(std::span<const float> thresholds, simd::FsqColumn &column) {
+    const float reach = std::max(std::abs(thresholds.front()), std::abs(thresholds.back()));
+    const auto cell = [](float within, float scale) { // exact: a product of two floats is a double
+        return static_cast<std::int64_t>(std::floor(static_cast<double>(within) * static_cast<double>(scale)));
+    };
+    for (int finer = 0; finer < 400; ++finer) {
+        const float scale = static_cast<float>(thresholds.size()) * (0.1f + 0.005f * static_cast<float>(finer)) / reach;
+        const std::int64_t first = cell(thresholds.front(), scale);
+        std::int64_t next = first;
+        bool one_by_one = true;
+        for (const float threshold : thresholds) {
+            one_by_one = one_by_one && cell(threshold, scale) == next++;
+        }
+        for (int wider = 0; one_by_one && wider < 100; ++wider) {
+            const float bound = reach * (0.5f + 0.01f * static_cast<float>(wider));
+            const std::int64_t last = cell(bound, scale);
+            if (cell(-bound, scale) == first && (last == next - 1 || last == next)) {
+                column.line_bound = bound;
+                column.line_scale = scale;
+                column.line_first = static_cast<std::int32_t>(first);
+                column.line_cells = static_cast<std::int32_t>(last - first + 1);
+                return;
+            }
+        }
+    }
+}
+
 void fill(std::int64_t levels, detail::FsqLevelTables &tables) {
     const std::vector<float> thresholds = find_thresholds(levels);
     cut_into_cells(thresholds, tables);
+    draw_line(thresholds, tables.column);
     const auto count = static_cast<std::size_t>(levels);
     tables.edges.assign(std::max(count + 1, simd::kFsqPadded + 1), kNan);
     std::copy(thresholds.begin(), thresholds.end(), tables.edges.begin() + 1);

@@ -75,8 +75,10 @@ TEST_CASE("errors: fsq names the row and the value") {
     const float z[] = {0.0f, 0.0f, 1.0f, std::nanf("")};
     std::int32_t codes[] = {-7, -7};
     const auto encode = [&] { fsq.encode<std::int32_t>({z, 2, 2}, codes); };
-    CHECK(message_of(encode) == "z row 1, column 1 is nan, expected numbers; leave out windows with missing samples");
-    CHECK(codes[0] == -7); // nothing was written
+    CHECK(message_of(encode) ==
+          "z row 1, column 1 is nan, expected numbers; leave out windows with missing samples, or ask "
+          "for the sentinel");
+    CHECK(codes[1] == -7); // nothing from there on was written
     float values[2];
     const std::int64_t outside[] = {40};
     CHECK(message_of([&] {

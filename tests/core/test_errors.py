@@ -11,6 +11,7 @@ from conv2d_core import (
     fsq_decode,
     fsq_encode,
     fsq_margin,
+    fsq_quantize,
     fsq_thresholds,
     hsmm_filter,
     hsmm_forward_backward,
@@ -84,6 +85,35 @@ def read_only(array: np.ndarray) -> np.ndarray:
             lambda: fsq_encode(Z, [8, 5], out=[0, 0, 0]),
             ValueError,
             "out is list, expected a writeable contiguous int32",
+        ),
+        (
+            lambda: fsq_quantize(with_value(Z, (1, 0), NAN), [8, 5]),
+            ValueError,
+            "z row 1, column 0 is nan, expected numbers",
+        ),
+        (lambda: fsq_quantize(Z, (8, 5, 5)), ValueError, "z has shape (3, 2), expected 3 columns, one for each entry"),
+        (lambda: fsq_encode(Z, (8, 1)), ValueError, "levels holds 1, expected 2 to 255 in each dimension"),
+        (lambda: fsq_encode(Z, (8, 2**70)), TypeError, "levels has dtype object, expected integers"),
+        (lambda: fsq_encode(Z, (8, True)), ValueError, "levels holds 1, expected 2 to 255 in each dimension"),
+        (lambda: fsq_encode(Z, (True, True)), TypeError, "levels has dtype bool, expected integers"),
+        (lambda: fsq_encode(Z, ()), TypeError, "levels has dtype float64, expected integers"),
+        (lambda: fsq_encode(Z, [8, 5], nan="zero"), ValueError, "nan is 'zero', expected 'raise' or 'sentinel'"),
+        (lambda: fsq_encode(Z, [8, 5], nan=None), ValueError, "nan is None, expected 'raise' or 'sentinel'"),
+        (lambda: fsq_margin(Z, [8, 5], nan=1), ValueError, "nan is 1, expected 'raise' or 'sentinel'"),
+        (lambda: fsq_encode(Z), TypeError, "fsq_encode() lacks the argument 'levels'"),
+        (lambda: fsq_encode(levels=[8, 5]), TypeError, "fsq_encode() lacks the argument 'z'"),
+        (lambda: fsq_encode(Z, [8, 5], z=Z), TypeError, "fsq_encode() got two values for the argument 'z'"),
+        (lambda: fsq_encode(Z, [8, 5], to=Z), TypeError, "fsq_encode() got an argument that it does not have, 'to'"),
+        (
+            lambda: fsq_encode(Z, [8, 5], None, "raise", 1),
+            TypeError,
+            "fsq_encode() got 5 arguments, expected at most 4",
+        ),
+        (lambda: fsq_decode([-2], [8, 5], nan="sentinel"), ValueError, "codes row 0 is -2, expected -1 to 39 for"),
+        (
+            lambda: fsq_decode(np.int32([0, 40]), [8, 5]),
+            ValueError,
+            "codes row 1 is 40, expected 0 to 39 for these levels",
         ),
         (lambda: fsq_decode([0, 40], [8, 5]), ValueError, "codes row 1 is 40, expected 0 to 39 for these levels"),
         (lambda: fsq_decode([-1], [8, 5]), ValueError, "codes row 0 is -1, expected 0 to 39 for these levels"),
@@ -216,8 +246,8 @@ def test_hsmm_says_when_only_the_end_does_not_fit(function: Callable[..., Any]) 
     function(**{**pairs, "censoring": "right"})
 
 
-def test_nothing_is_written_when_a_row_is_refused() -> None:
+def test_nothing_is_written_from_the_refused_row_on() -> None:
     out = np.full(3, -7, np.int32)
-    with pytest.raises(ValueError, match="z row 2"):
-        fsq_encode(with_value(Z, (2, 0), NAN), [8, 5], out=out)
-    assert out.tolist() == [-7, -7, -7]
+    with pytest.raises(ValueError, match="z row 1"):
+        fsq_encode(with_value(Z, (1, 0), NAN), [8, 5], out=out)
+    assert out.tolist() == [20, -7, -7]

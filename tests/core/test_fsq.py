@@ -1,14 +1,27 @@
 """FSQ against an independent numpy reference of its float32 definition."""
 
+import threading
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from conv2d_core import fsq_decode, fsq_encode, fsq_margin, fsq_thresholds
+from conv2d_core import (
+    fsq_decode,
+    fsq_encode,
+    fsq_margin,
+    fsq_quantize,
+    fsq_thresholds,
+    simd_path,
+    simd_paths,
+    use_simd_path,
+)
 
 F = np.float32
+NAN = F(np.nan)
 LEVELS = st.lists(st.integers(2, 16), min_size=1, max_size=5)
 
 
@@ -121,3 +134,118 @@ def test_inputs_of_other_layouts_and_dtypes_give_the_same_codes() -> None:
     np.testing.assert_array_equal(fsq_encode(z[:, ::2].astype(np.float64), np.array([8, 5, 3])), expected)
     np.testing.assert_array_equal(fsq_encode(z[:, ::2].tolist(), [8, 5, 3]), expected)
     np.testing.assert_array_equal(fsq_encode(z[:, ::2].astype(">f4"), [8, 5, 3]), expected)
+
+
+@pytest.fixture(params=simd_paths())
+def path(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = simd_path()
+    use_simd_path(request.param)
+    yield request.param
+    use_simd_path(before)
+
+
+@pytest.mark.parametrize("levels", [[8, 6, 5], [8, 5, 5, 5], [7, 5, 5, 5, 5], [16, 16], [255, 3], [5], [2] * 40])
+def test_every_path_gives_the_same_bits(path: str, levels: list[int]) -> None:
+    rng = np.random.default_rng(2)
+    z = rng.normal(0, 2, (1003, len(levels))).astype(F)
+    z[rng.random(z.shape) < 0.02] = np.inf
+    z[rng.random(z.shape) < 0.02] = -np.inf
+    z[::50, -1] = np.nan
+    codes, values, margins = fsq_quantize(z, levels, nan="sentinel")
+    bad = np.isnan(z).any(1)
+    digits = np.stack([np.searchsorted(fsq_thresholds(n), z[:, i], side="right") for i, n in enumerate(levels)], 1)
+    basis = np.cumprod([1, *levels[:-1]])
+    halves = np.array(levels) // 2
+    np.testing.assert_array_equal(codes, np.where(bad, -1, digits @ basis))
+    np.testing.assert_array_equal(values, np.where(bad[:, None], NAN, ((digits - halves) / halves).astype(F)))
+    nearest = [np.abs(fsq_thresholds(n)[None] - z[:, i, None]).min(1) for i, n in enumerate(levels)]
+    np.testing.assert_array_equal(margins, np.where(bad, NAN, np.min(nearest, axis=0)))
+    np.testing.assert_array_equal(fsq_encode(z, levels, nan="sentinel"), codes)
+    np.testing.assert_array_equal(fsq_margin(z, levels, nan="sentinel"), margins)
+    np.testing.assert_array_equal(fsq_decode(codes, levels, nan="sentinel"), values)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), LEVELS)
+def test_quantize_is_encode_decode_and_margin_in_one(data: st.DataObject, levels: list[int]) -> None:
+    shape = (data.draw(st.integers(0, 80)), len(levels))
+    z = data.draw(hnp.arrays(F, shape, elements=st.floats(width=32, allow_nan=False), fill=st.just(F(0.5))))
+    codes, values, margins = fsq_quantize(z, levels)
+    np.testing.assert_array_equal(codes, fsq_encode(z, levels))
+    np.testing.assert_array_equal(values, fsq_decode(codes, levels))
+    np.testing.assert_array_equal(margins, fsq_margin(z, levels))
+    assert (codes.dtype, values.dtype, margins.dtype) == (np.int32, F, F)
+    assert (codes.shape, values.shape, margins.shape) == (shape[:1], shape, shape[:1])
+
+
+@pytest.mark.parametrize("rows", [1, 40, 5000])
+def test_out_may_share_memory_with_the_vectors(rows: int) -> None:
+    for start, d in [(0, 3), (1, 3), (rows, 3), (0, 1), (2 * rows, 4)]:
+        z = np.random.default_rng(rows).normal(size=(rows, d)).astype(F)
+        levels = [8, 6, 5, 5][:d]
+        expected = fsq_encode(z, levels)
+        out = z.reshape(-1).view(np.int32)[start : start + rows]
+        np.testing.assert_array_equal(fsq_encode(z, levels, out=out) if len(out) == rows else expected, expected)
+
+
+def test_arrays_that_are_not_aligned_are_read_and_never_written() -> None:
+    z = np.random.default_rng(3).normal(size=(20, 3)).astype(F)
+    shifted = np.frombuffer(b"x" + z.tobytes(), np.uint8)[1:].view(F).reshape(20, 3)
+    assert not shifted.flags.aligned
+    expected = fsq_encode(z, [8, 6, 5])
+    np.testing.assert_array_equal(fsq_encode(shifted, [8, 6, 5]), expected)
+    np.testing.assert_array_equal(fsq_margin(shifted, [8, 6, 5]), fsq_margin(z, [8, 6, 5]))
+    out = np.zeros(81, np.uint8)[1:].view(np.int32)
+    with pytest.raises(ValueError, match="out is int32 of shape"):
+        fsq_encode(z, [8, 6, 5], out=out)
+    assert not out.any()
+
+
+def test_levels_may_change_between_calls_in_any_form() -> None:
+    z = np.random.default_rng(4).normal(size=(30, 2)).astype(F)
+    levels = [2, 2]
+    for first in range(2, 40):  # more than are kept
+        levels[0] = first
+        expected = np.searchsorted(fsq_thresholds(first), z[:, 0], side="right") + first * (
+            z[:, 1] >= fsq_thresholds(2)[0]
+        )
+        for form in (levels, tuple(levels), np.array(levels), np.array(levels, np.int8), np.array([*levels, 9])[:2]):
+            np.testing.assert_array_equal(fsq_encode(z, form), expected)
+            np.testing.assert_array_equal(fsq_encode(z, [3, 3]), fsq_encode(z, (3, 3)))
+
+
+def test_long_levels_and_no_rows() -> None:
+    levels = [2, 3] * 19  # more than are kept
+    z = np.random.default_rng(5).normal(size=(7, len(levels))).astype(F)
+    assert fsq_encode(z, levels).dtype == np.int64
+    np.testing.assert_array_equal(fsq_encode(z, levels), fsq_encode(z, tuple(levels)))
+    for n in ([8, 6, 5], levels):
+        codes, values, margins = fsq_quantize(np.zeros((0, len(n)), F), n)
+        assert (codes.shape, values.shape, margins.shape) == ((0,), (0, len(n)), (0,))
+
+
+def test_many_threads_encode_at_the_same_time() -> None:
+    z = np.random.default_rng(6).normal(size=(20_000, 3)).astype(F)
+    all_levels = [[8, 6, 5], [5, 5, 5], [9, 16, 3], [40, 2, 2], [3, 3, 3], [7, 7, 7]]
+    expected = [fsq_encode(z, levels) for levels in all_levels]
+    wrong: list[list[int]] = []
+
+    def work() -> None:
+        for _ in range(5):
+            for levels, codes in zip(all_levels, expected, strict=True):
+                if not np.array_equal(fsq_encode(z, levels), codes):
+                    wrong.append(levels)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_calls_by_name_keep_what_they_are_given_alive() -> None:
+    z = np.zeros((4, 2), F)
+    out = np.zeros(4, np.int32)
+    assert fsq_encode(z=z, levels=(8, 5), out=out, nan="raise") is out
+    assert fsq_encode(levels=(8, 5), z=z.tolist(), out=None).tolist() == out.tolist() == [20] * 4

@@ -1,6 +1,9 @@
 #include "fsq_kernels.hpp"
 
 #include "f32.hpp"
+#if CONV2D_PATH_IS_AVX512
+#include "fsq_encode_avx512.hpp"
+#endif
 
 namespace conv2d::simd::CONV2D_PATH {
 namespace {
@@ -71,9 +74,10 @@ inline void digits_of(const FsqColumn &column, const F32 (&x)[kGroups], I32 (&di
 }
 
 // Up to 4 columns from `first` on, for R rows of which the last may be missing: they repeat the last one there is.
-template <std::size_t R> inline void load_columns(const float *z, std::size_t rows, std::size_t dimensions,
+// Where `whole` says that all are there, and so is the float after a row of fewer than 4 columns, registers are read.
+template <std::size_t R> inline void load_columns(const float *z, std::size_t rows, bool whole, std::size_t dimensions,
                                                   std::size_t first, std::size_t width, float (&x)[4][R]) {
-    if (rows == R && width == 4) {
+    if (whole) {
         for (std::size_t row = 0; row < R; row += kLanes) {
             F32 four[4];
             load_rows(z + row * dimensions + first, dimensions, four);
@@ -127,12 +131,13 @@ template <std::size_t kGroups> inline void store_codes(const I32 (&part)[kGroups
     }
 }
 
-// At most kGroups registers of rows, all columns, all outputs.
+// At most kGroups registers of rows, all columns, all outputs. `after` rows follow in memory.
 template <std::size_t kGroups>
-void block(const FsqPlan &plan, const float *z, std::size_t rows, const FsqOutputs &out) noexcept {
+void block(const FsqPlan &plan, const float *z, std::size_t rows, std::size_t after, const FsqOutputs &out) noexcept {
     constexpr std::size_t R = kGroups * kLanes;
     const std::size_t d = plan.dimensions;
     const std::size_t width = d < 4 ? d : 4;
+    const bool whole = rows == R && (d >= 4 || after >= 3); // 3 rows hold the 3 floats that one row of 1 lacks
     alignas(64) float x[4][R];
     alignas(64) float values[4][R];
     I32 part[kGroups];
@@ -145,7 +150,7 @@ void block(const FsqPlan &plan, const float *z, std::size_t rows, const FsqOutpu
     std::size_t limb_end = limb->columns;
     for (std::size_t done = 0; done < d; done += width) {
         const std::size_t first = done + width <= d ? done : d - width; // the last four overlap those before
-        load_columns(z, rows, d, first, width, x);
+        load_columns(z, rows, whole, d, first, width, x);
         for (std::size_t col = first; col < first + width; ++col) {
             const FsqColumn &column = plan.columns[col];
             const auto levels = static_cast<std::size_t>(column.levels);
@@ -197,156 +202,24 @@ void block(const FsqPlan &plan, const float *z, std::size_t rows, const FsqOutpu
     }
 }
 
-#if CONV2D_PATH_IS_AVX512
-
-// d = 1 to 4, codes of 32 bits and nothing else: all tables stay in registers, and a digit costs 7 instructions.
-
-// D registers hold 16 rows one after the other; split gives one register a column, its rows in the order that in_order
-// puts right.
-template <int D> struct Rows;
-
-template <> struct Rows<1> {
-    static void split(const __m512 (&raw)[1], __m512 (&x)[1]) { x[0] = raw[0]; }
-    static __m512i in_order(__m512i codes) { return codes; }
-};
-
-template <> struct Rows<2> {
-    static void split(const __m512 (&raw)[2], __m512 (&x)[2]) {
-        const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-        x[0] = _mm512_permutex2var_ps(raw[0], even, raw[1]);
-        x[1] = _mm512_permutex2var_ps(raw[0], odd, raw[1]);
-    }
-    static __m512i in_order(__m512i codes) { return codes; }
-};
-
-template <> struct Rows<3> {
-    // In three registers every column stands once in each lane: two blends gather it, one permutation sorts it.
-    static void split(const __m512 (&raw)[3], __m512 (&x)[3]) {
-        constexpr __mmask16 kFirst = 0x9249; // lanes 0, 3, 6, ...
-        constexpr __mmask16 kSecond = 0x2492;
-        constexpr __mmask16 kThird = 0x4924;
-        const __m512i order0 = _mm512_setr_epi32(0, 3, 6, 9, 12, 15, 2, 5, 8, 11, 14, 1, 4, 7, 10, 13);
-        const __m512i order1 = _mm512_setr_epi32(1, 4, 7, 10, 13, 0, 3, 6, 9, 12, 15, 2, 5, 8, 11, 14);
-        const __m512i order2 = _mm512_setr_epi32(2, 5, 8, 11, 14, 1, 4, 7, 10, 13, 0, 3, 6, 9, 12, 15);
-        const __m512 in0 = _mm512_mask_blend_ps(kSecond, _mm512_mask_blend_ps(kThird, raw[0], raw[1]), raw[2]);
-        const __m512 in1 = _mm512_mask_blend_ps(kThird, _mm512_mask_blend_ps(kFirst, raw[0], raw[1]), raw[2]);
-        const __m512 in2 = _mm512_mask_blend_ps(kFirst, _mm512_mask_blend_ps(kSecond, raw[0], raw[1]), raw[2]);
-        x[0] = _mm512_permutexvar_ps(order0, in0);
-        x[1] = _mm512_permutexvar_ps(order1, in1);
-        x[2] = _mm512_permutexvar_ps(order2, in2);
-    }
-    static __m512i in_order(__m512i codes) { return codes; }
-};
-
-template <> struct Rows<4> {
-    static void split(const __m512 (&raw)[4], __m512 (&x)[4]) {
-        F32 four[4] = {{raw[0]}, {raw[1]}, {raw[2]}, {raw[3]}};
-        transpose(four);
-        for (int i = 0; i < 4; ++i) {
-            x[i] = four[i].v;
-        }
-    }
-    static __m512i in_order(__m512i codes) {
-        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        return _mm512_permutexvar_epi32(order, codes);
-    }
-};
-
-// A table of 16 or 32 entries.
-template <int Entries> struct Table {
-    __m512i low, high;
-    void read(const void *from, __m512i factor) {
-        low = _mm512_mullo_epi32(_mm512_loadu_si512(from), factor);
-        if constexpr (Entries == 32) {
-            high = _mm512_mullo_epi32(_mm512_loadu_si512(static_cast<const char *>(from) + 64), factor);
-        }
-    }
-    [[nodiscard]] __m512i at(__m512i index) const { // the low bits of the index count
-        if constexpr (Entries == 32) {
-            return _mm512_permutex2var_epi32(low, index, high);
-        } else {
-            return _mm512_permutexvar_epi32(index, low);
-        }
-    }
-};
-
-template <int D, int Cells>
-std::size_t encode_rows(const FsqPlan &plan, const float *z, std::size_t rows, const FsqOutputs &out) noexcept {
-    std::int32_t *const codes = out.codes32;
-    Table<Cells> thresholds[D];
-    Table<Cells> below[D];
-    __m512 bound[D], scale[D], bias[D];
-    __m512i stride[D];
-    for (int i = 0; i < D; ++i) {
-        const FsqColumn &column = plan.columns[i];
-        bound[i] = _mm512_set1_ps(column.bound);
-        scale[i] = _mm512_set1_ps(column.scale);
-        bias[i] = _mm512_set1_ps(column.bias);
-        stride[i] = _mm512_set1_epi32(column.stride);
-        thresholds[i].read(column.cell_threshold, _mm512_set1_epi32(1));
-        below[i].read(column.cell_digits, stride[i]);
-    }
-    for (std::size_t row = 0; row < rows; row += 16) {
-        const std::size_t now = rows - row < 16 ? rows - row : 16;
-        __m512 raw[D];
-        if (now == 16) {
-            for (int i = 0; i < D; ++i) {
-                raw[i] = _mm512_loadu_ps(z + row * D + i * 16);
-            }
-        } else {
-            const auto there = (std::uint64_t{1} << (now * D)) - 1; // fewer than 16 rows: at most 60 floats
-            for (int i = 0; i < D; ++i) {
-                raw[i] = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> (16 * i)), z + row * D + i * 16);
-            }
-        }
-        __mmask16 nan = 0;
-        for (int i = 0; i < D; i += 2) {
-            nan |= _mm512_cmp_ps_mask(raw[i], raw[i + 1 < D ? i + 1 : i], _CMP_UNORD_Q);
-        }
-        if (nan != 0 && !out.sentinel) {
-            return row;
-        }
-        __m512 x[D];
-        Rows<D>::split(raw, x);
-        __m512i code = _mm512_setzero_si512();
-        for (int i = 0; i < D; ++i) {
-            const __m512 in = _mm512_range_ps(x[i], bound[i], 2);
-            const __m512i cell = _mm512_castps_si512(_mm512_fmadd_ps(in, scale[i], bias[i]));
-            const __m512 threshold = _mm512_castsi512_ps(thresholds[i].at(cell));
-            const __mmask16 above = _mm512_cmp_ps_mask(x[i], threshold, _CMP_GE_OQ);
-            code = _mm512_add_epi32(code, below[i].at(cell));
-            code = _mm512_mask_add_epi32(code, above, code, stride[i]);
-        }
-        code = Rows<D>::in_order(code);
-        if (now == 16) {
-            _mm512_storeu_si512(codes + row, code);
-        } else {
-            _mm512_mask_storeu_epi32(codes + row, static_cast<__mmask16>((1u << now) - 1), code);
-        }
-        if (nan != 0) {
-            put_sentinels(z + row * D, now, D, {codes + row});
-        }
-    }
-    return rows;
-}
-
-#endif
-
 std::size_t quantize(const FsqPlan &plan, const float *z, std::size_t rows, const FsqOutputs &out) noexcept {
     constexpr std::size_t kMany = 4;
     const std::size_t d = plan.dimensions;
 #if CONV2D_PATH_IS_AVX512
-    if (d <= 4 && plan.most_cells <= 32 && out.codes32 != nullptr && out.values == nullptr && out.margins == nullptr) {
-        using Encode = std::size_t (*)(const FsqPlan &, const float *, std::size_t, const FsqOutputs &) noexcept;
-        constexpr Encode kEncode[2][4] = {
-            {&encode_rows<1, 16>, &encode_rows<2, 16>, &encode_rows<3, 16>, &encode_rows<4, 16>},
-            {&encode_rows<1, 32>, &encode_rows<2, 32>, &encode_rows<3, 32>, &encode_rows<4, 32>}};
-        return kEncode[plan.most_cells <= 16 ? 0 : 1][d - 1](plan, z, rows, out);
-    }
+    const Encode encode = encoder(plan, out);
 #endif
     for (std::size_t row = 0; row < rows;) {
+#if CONV2D_PATH_IS_AVX512
+        if (encode != nullptr) {
+            row += encode(plan, z + row * d, rows - row, out.codes32 + row);
+            if (row == rows || !out.sentinel) {
+                return row;
+            }
+        }
+        const bool many = encode == nullptr && rows - row >= kMany * kLanes;
+#else
         const bool many = rows - row >= kMany * kLanes;
+#endif
         const std::size_t left = rows - row < kLanes ? rows - row : kLanes;
         const std::size_t now = many ? kMany * kLanes : left;
         const bool nan = holds_nan(z + row * d, now * d);
@@ -358,9 +231,9 @@ std::size_t quantize(const FsqPlan &plan, const float *z, std::size_t rows, cons
                               out.values != nullptr ? out.values + row * d : nullptr,
                               out.margins != nullptr ? out.margins + row : nullptr, out.sentinel};
         if (many) {
-            block<kMany>(plan, z + row * d, now, here);
+            block<kMany>(plan, z + row * d, now, rows - row - now, here);
         } else {
-            block<1>(plan, z + row * d, now, here);
+            block<1>(plan, z + row * d, now, rows - row - now, here);
         }
         if (nan) {
             put_sentinels(z + row * d, now, d, here);

@@ -21,9 +21,25 @@ struct FsqColumn {
     const float *cell_threshold;     // NaN where a cell has none
     const std::int32_t *cell_digits; // digits below the cell
     float bound, scale, bias;
-    std::int32_t cells; // a power of two
+    std::int32_t cells;           // a power of two
+    float line_bound, line_scale; // the cells of FsqLine
+    std::int32_t line_first;      // cell of the first threshold
+    std::int32_t line_cells;      // 0 where there are none
     std::int32_t levels;
     std::int32_t stride; // product of the levels before, within the limb
+};
+
+// With few levels, cells can be so chosen that each holds one threshold and the next one the next: then the digit is
+// the number of the cell, or one more. Cells are numbered by fma rounded down here. Registers of z are worked on as
+// they lie in memory, each lane with the constants of its column; the pattern repeats after 3 registers for 3 columns,
+// and is the same in all registers for 1, 2 and 4.
+struct alignas(64) FsqLine {
+    float bound[3][16], scale[3][16], bias[3][16];
+    float thresholds[32]; // of all columns; the bias of each leads to its own
+    std::int32_t entries; // of thresholds
+    std::int32_t pairs;   // four bytes: 1, L0, 1, L2
+    std::int32_t halves;  // two int16: 1, L0 * L1 (1, L0 for 2 columns)
+    std::int32_t excess;  // of a code put together from places in the table instead of digits
 };
 
 // A run of columns whose part of the code fits int32; a code of 64 bits is put together from limbs.
@@ -38,6 +54,7 @@ struct FsqPlan {
     const FsqLimb *limbs;
     std::size_t limb_count;
     std::int32_t most_cells; // of any column
+    const FsqLine *line;     // nullptr where there is none
 };
 
 // Each may be nullptr. Of codes at most one is given, codes32 only where the lattice has one limb.
