@@ -1,14 +1,14 @@
 """Types of the native core; `help(conv2d_core)` has the full text of each function."""
 
 from collections.abc import Sequence
-from typing import Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, overload
+from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Censoring: TypeAlias = Literal["none", "right", "left", "both"]
 Code = TypeVar("Code", np.int32, np.int64)
-Label = TypeVar("Label", np.int32, np.int64)
+Label = TypeVar("Label", np.bool_, np.uint8, np.int8, np.int16, np.int32, np.int64)
 Levels: TypeAlias = Sequence[int] | NDArray[np.integer]
 NanRule: TypeAlias = Literal["raise", "sentinel"]
 
@@ -112,31 +112,142 @@ def hsmm_kbest(
     """The k best timelines, in descending order of score."""
 
 @overload
-def mode_filter(labels: NDArray[Label], width: SupportsIndex) -> NDArray[Label]:
+def mode_filter(labels: NDArray[Label], width: SupportsIndex, out: NDArray[Label] | None = None) -> NDArray[Label]:
     """The most frequent label in a window around each sample; for labels without an order."""
 
 @overload
-def mode_filter(labels: Sequence[int] | Sequence[Sequence[int]], width: SupportsIndex) -> NDArray[np.int64]:
+def mode_filter(
+    labels: Sequence[int] | Sequence[Sequence[int]], width: SupportsIndex, out: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """The most frequent label in a window around each sample, from lists."""
 
 @overload
-def median_filter(labels: NDArray[Label], width: SupportsIndex) -> NDArray[Label]:
+def median_filter(labels: NDArray[Label], width: SupportsIndex, out: NDArray[Label] | None = None) -> NDArray[Label]:
     """The median of a window around each sample; for labels whose order means something (see `mode_filter`)."""
 
 @overload
-def median_filter(labels: Sequence[int] | Sequence[Sequence[int]], width: SupportsIndex) -> NDArray[np.int64]:
+def median_filter(
+    labels: Sequence[int] | Sequence[Sequence[int]], width: SupportsIndex, out: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """The median of a window around each sample, from lists."""
 
 @overload
-def min_dwell(labels: NDArray[Label], min_frames: SupportsIndex) -> NDArray[Label]:
+def min_dwell(labels: NDArray[Label], min_frames: SupportsIndex, out: NDArray[Label] | None = None) -> NDArray[Label]:
     """Labels without inner segments shorter than asked."""
 
 @overload
-def min_dwell(labels: Sequence[int] | Sequence[Sequence[int]], min_frames: SupportsIndex) -> NDArray[np.int64]:
+def min_dwell(
+    labels: Sequence[int] | Sequence[Sequence[int]], min_frames: SupportsIndex, out: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Labels without inner segments shorter than asked, from lists."""
 
-def hysteresis(p: ArrayLike, enter: SupportsFloat, exit: SupportsFloat) -> NDArray[np.bool_]:
+def hysteresis(
+    p: ArrayLike, enter: SupportsFloat, exit: SupportsFloat, out: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """A switch with two thresholds: on from p >= enter, off again from p < exit, off before the first sample."""
+
+class ModeStream:
+    """`mode_filter` of a recording that comes in pieces."""
+
+    def __init__(self, width: SupportsIndex) -> None: ...
+    @overload
+    def push(self, labels: NDArray[Label]) -> NDArray[Label]:
+        """Labels that can no longer change, in order; (T,) labels of one dtype for a recording."""
+
+    @overload
+    def push(self, labels: Sequence[int]) -> NDArray[np.int64]:
+        """Labels that can no longer change, in order; from a list."""
+
+    def flush(self) -> NDArray[Any]:
+        """The labels still waiting: ends the recording; the next push begins another one."""
+
+    @property
+    def waiting(self) -> int:
+        """Samples pushed and not yet given back."""
+
+    @property
+    def gained(self) -> bool:
+        """Whether the labels given back so far change more often than what was pushed up to them."""
+
+    def save(self) -> bytes:
+        """Everything that is needed to go on, as bytes: the same on every machine and SIMD path."""
+
+    def restore(self, state: bytes) -> None:
+        """Goes on from what save() gave, on a stream with the same parameters."""
+
+class MedianStream:
+    """`median_filter` of a recording that comes in pieces."""
+
+    def __init__(self, width: SupportsIndex) -> None: ...
+    @overload
+    def push(self, labels: NDArray[Label]) -> NDArray[Label]:
+        """Labels that can no longer change, in order; (T,) labels of one dtype for a recording."""
+
+    @overload
+    def push(self, labels: Sequence[int]) -> NDArray[np.int64]:
+        """Labels that can no longer change, in order; from a list."""
+
+    def flush(self) -> NDArray[Any]:
+        """The labels still waiting: ends the recording; the next push begins another one."""
+
+    @property
+    def waiting(self) -> int:
+        """Samples pushed and not yet given back."""
+
+    @property
+    def gained(self) -> bool:
+        """Whether the labels given back so far change more often than what was pushed up to them."""
+
+    def save(self) -> bytes:
+        """Everything that is needed to go on, as bytes: the same on every machine and SIMD path."""
+
+    def restore(self, state: bytes) -> None:
+        """Goes on from what save() gave, on a stream with the same parameters."""
+
+class MinDwellStream:
+    """`min_dwell` of a recording that comes in pieces."""
+
+    def __init__(self, min_frames: SupportsIndex) -> None: ...
+    @overload
+    def push(self, labels: NDArray[Label]) -> NDArray[Label]:
+        """Labels that can no longer change, in order; (T,) labels of one dtype for a recording."""
+
+    @overload
+    def push(self, labels: Sequence[int]) -> NDArray[np.int64]:
+        """Labels that can no longer change, in order; from a list."""
+
+    def flush(self) -> NDArray[Any]:
+        """The labels still waiting: ends the recording; the next push begins another one."""
+
+    @property
+    def waiting(self) -> int:
+        """Samples pushed and not yet given back."""
+
+    def save(self) -> bytes:
+        """Everything that is needed to go on, as bytes: the same on every machine and SIMD path."""
+
+    def restore(self, state: bytes) -> None:
+        """Goes on from what save() gave, on a stream with the same parameters."""
+
+class HysteresisStream:
+    """`hysteresis` of a recording that comes in pieces."""
+
+    def __init__(self, enter: SupportsFloat, exit: SupportsFloat) -> None: ...
+    def push(self, p: ArrayLike) -> NDArray[np.bool_]:
+        """The switch after each sample of p, (T,) real."""
+
+    def flush(self) -> None:
+        """Ends the recording: off before the next sample."""
+
+    @property
+    def on(self) -> bool:
+        """Whether the switch is on after the last sample."""
+
+    def save(self) -> bytes:
+        """Everything that is needed to go on, as bytes: the same on every machine and SIMD path."""
+
+    def restore(self, state: bytes) -> None:
+        """Goes on from what save() gave, on a stream with the same parameters."""
 
 def simd_path() -> str:
     """Name of the instruction set that the kernels run on: 'scalar', 'neon', 'avx2' or 'avx512'."""

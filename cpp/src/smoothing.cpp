@@ -14,8 +14,6 @@
 namespace conv2d {
 namespace {
 
-using detail::WindowStatistic;
-
 // A part that stays in the first cache together with what becomes of it.
 template <typename Label> constexpr std::size_t kPart = 16384 / sizeof(Label);
 
@@ -27,9 +25,10 @@ void filter(WindowStatistic statistic, std::span<const Label> labels, std::int64
     const auto span = static_cast<std::uint64_t>(width);
     const std::size_t n = labels.size();
     // A part of a long window counts what stands before it: parts of several widths keep that below the rest.
-    const std::size_t part = span <= simd::kShortWindow
-                                 ? kPart<Label>
-                                 : static_cast<std::size_t>(std::max<std::uint64_t>(kPart<Label>, std::min<std::uint64_t>(n, span) * 4));
+    const std::size_t part =
+        span <= simd::kShortWindow
+            ? kPart<Label>
+            : static_cast<std::size_t>(std::max<std::uint64_t>(kPart<Label>, std::min<std::uint64_t>(n, span) * 4));
     detail::WindowScratch<Label> scratch;
     std::size_t given = 0;
     std::size_t left = 0;
@@ -65,15 +64,27 @@ void median_filter(std::span<const Label> labels, std::int64_t width, std::span<
 
 template <typename Label>
 void min_dwell(std::span<const Label> labels, std::int64_t min_frames, std::span<Label> smoothed) {
-    if (min_frames < 1) {
-        throw std::invalid_argument("min_frames is " + std::to_string(min_frames) + ", expected at least 1");
-    }
+    detail::check_min_frames(min_frames);
     const simd::SmoothingKernels &kernels = simd::smoothing_kernels();
     detail::DwellQueue<Label> queue(static_cast<std::uint64_t>(min_frames));
     Label *to = smoothed.data();
-    const auto write = [&to](Label label, std::uint64_t length) { to = std::fill_n(to, length, label); };
+    const Label *read = smoothed.data(); // up to here what stood there is no longer needed, if it is `labels`
+    const auto write = [&to, &read](Label label, std::uint64_t length) {
+        constexpr std::size_t kChunk = 64 / sizeof(Label);
+        if (length <= 8 * kChunk && static_cast<std::size_t>(read - to) >= length + kChunk) {
+            // Whole chunks, a few samples too many: what comes next overwrites them.
+            for (std::size_t i = 0; i < length; i += kChunk) {
+                std::fill_n(to + i, kChunk, label);
+            }
+            to += length;
+        } else {
+            to = std::fill_n(to, length, label);
+        }
+    };
     for (std::size_t t = 0; t < labels.size(); t += kPart<Label>) {
-        queue.push(kernels, labels.data() + t, std::min(kPart<Label>, labels.size() - t));
+        const std::size_t part = std::min(kPart<Label>, labels.size() - t);
+        queue.push(kernels, labels.data() + t, part);
+        read += part;
         queue.settle(false, write);
     }
     queue.finish(write);
@@ -91,6 +102,12 @@ CONV2D_FOR(std::int64_t)
 #undef CONV2D_FOR
 
 namespace detail {
+
+void check_min_frames(std::int64_t min_frames) {
+    if (min_frames < 1) {
+        throw std::invalid_argument("min_frames is " + std::to_string(min_frames) + ", expected at least 1");
+    }
+}
 
 void check_thresholds(double enter, double exit) {
     if (!(enter >= exit)) { // also when either is NaN

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace conv2d::detail {
@@ -18,9 +19,8 @@ template <typename Label> struct Run {
 };
 
 // Continues `runs` by n labels.
-template <typename Label>
-void append_runs(const simd::SmoothingKernels &kernels, const Label *labels, std::size_t n,
-                 std::vector<Run<Label>> &runs) {
+template <typename Label> void append_runs(const simd::SmoothingKernels &kernels, const Label *labels, std::size_t n,
+                                           std::vector<Run<Label>> &runs) {
     if (n == 0) {
         return;
     }
@@ -35,11 +35,17 @@ void append_runs(const simd::SmoothingKernels &kernels, const Label *labels, std
     while (n - t >= kWord) {
         const std::size_t words = std::min(masks.size(), (n - t) / kWord);
         of.change_masks(labels + t, words, masks.data());
+        std::size_t changes = 0;
+        for (std::size_t word = 0; word < words; ++word) {
+            changes += static_cast<std::size_t>(std::popcount(masks[word]));
+        }
+        std::size_t open = runs.size() - 1;
+        runs.resize(runs.size() + changes);
         for (std::size_t word = 0; word < words; ++word, t += kWord) {
             for (std::uint64_t mask = masks[word]; mask != 0; mask &= mask - 1) {
                 const std::size_t end = t + static_cast<std::size_t>(std::countr_zero(mask));
-                runs.back().length += end - begin;
-                runs.push_back({0, labels[end]});
+                runs[open].length += end - begin;
+                runs[++open].label = labels[end];
                 begin = end;
             }
         }
@@ -105,11 +111,11 @@ enum class Tail {
 // always the shortest inner run (of equals the earliest) were merged first, in linear time and whatever follows.
 //
 // Why: lengths only grow. An inner run g with neighbours b, a and theirs c, d (c b g a d) goes before c and b when both
-// are longer than g, and before a and d when neither is shorter. Until then neither b nor a can grow, as that takes c or
-// d (or g) to go; so g finds b and a as they are now. And what goes before g elsewhere does not see b, g or a. Merging g
-// at once therefore changes nothing for the others. A short run waits for a shorter one (or an equally long earlier
-// one) within two places; such a chain takes at most 2 (min_frames - 2) places to the right before it reaches the end,
-// which bounds what waits for the future.
+// are longer than g, and before a and d when neither is shorter. Until then neither b nor a can grow, as that takes c
+// or d (or g) to go; so g finds b and a as they are now. And what goes before g elsewhere does not see b, g or a.
+// Merging g at once therefore changes nothing for the others. A short run waits for a shorter one (or an equally long
+// earlier one) within two places; such a chain takes at most 2 (min_frames - 2) places to the right before it reaches
+// the end, which bounds what waits for the future.
 //
 // The first run takes part as one that never goes: it is the first of the recording, or not shorter than min_frames.
 // Runs before `from` have been looked at before, with the same outcome.
@@ -126,9 +132,8 @@ void merge_short(std::uint64_t min_frames, Tail tail, std::size_t from, std::vec
             const Run<Label> &after = runs[next + 1];
             bool certain = true;
             if (next + 2 == n) {
-                certain = tail == Tail::closed ||
-                          (tail == Tail::growing && after.length >= length &&
-                           (before.label == after.label || before.length < after.length));
+                certain = tail == Tail::closed || (tail == Tail::growing && after.length >= length &&
+                                                   (before.label == after.label || before.length < after.length));
             } else {
                 const bool last = next + 3 == n;
                 certain = after.length >= length && ((last && tail == Tail::closed) || runs[next + 2].length >= length);
@@ -152,6 +157,9 @@ void merge_short(std::uint64_t min_frames, Tail tail, std::size_t from, std::vec
     }
     runs.resize(kept);
 }
+
+// Throws below 1.
+void check_min_frames(std::int64_t min_frames);
 
 // The runs of a recording that comes in pieces, as far as min_dwell may still change them.
 template <typename Label> class DwellQueue {

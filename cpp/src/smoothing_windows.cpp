@@ -33,9 +33,8 @@ void clamped(std::size_t n, std::ptrdiff_t lo, std::ptrdiff_t hi, Part part, Pad
 }
 
 // A block whose labels lie more than 255 apart, in pieces that hold at most 256 labels: their ranks are bytes.
-template <typename Label>
-void filter_ranked(Window filter, std::span<const Label> labels, std::size_t first, std::size_t last,
-                   std::size_t width, Label *to) {
+template <typename Label> void filter_ranked(Window filter, std::span<const Label> labels, std::size_t first,
+                                             std::size_t last, std::size_t width, Label *to) {
     const std::size_t reach = width / 2;
     const std::size_t piece = kBytes - 2 * reach;
     std::array<Label, kBytes> window;
@@ -58,10 +57,10 @@ void filter_ranked(Window filter, std::span<const Label> labels, std::size_t fir
         std::sort(values.data(), end);
         Label *const different = std::unique(values.data(), end);
         for (std::size_t i = 0; i < held; ++i) {
-            ranks[i] = i > 0 && window[i] == window[i - 1]
-                           ? ranks[i - 1]
-                           : static_cast<std::uint8_t>(std::lower_bound(values.data(), different, window[i]) -
-                                                       values.data());
+            ranks[i] =
+                i > 0 && window[i] == window[i - 1]
+                    ? ranks[i - 1]
+                    : static_cast<std::uint8_t>(std::lower_bound(values.data(), different, window[i]) - values.data());
         }
         filter(ranks.data() + reach, n, width, filtered.data());
         for (std::size_t i = 0; i < n; ++i) {
@@ -71,9 +70,9 @@ void filter_ranked(Window filter, std::span<const Label> labels, std::size_t fir
 }
 
 // At most kBlock samples: the labels become bytes on the way into a buffer, and labels again on the way out.
-template <typename Label>
-void filter_block(const simd::LabelKernels<Label> &of, Window filter, std::span<const Label> labels, std::size_t first,
-                  std::size_t last, std::size_t width, Label *to) {
+template <typename Label> void filter_block(const simd::LabelKernels<Label> &of, Window filter,
+                                            std::span<const Label> labels, std::size_t first, std::size_t last,
+                                            std::size_t width, Label *to) {
     std::array<std::uint8_t, kBlock + simd::kShortWindow> window;
     std::array<std::uint8_t, kBlock> filtered;
     const std::size_t reach = width / 2;
@@ -102,9 +101,9 @@ void filter_block(const simd::LabelKernels<Label> &of, Window filter, std::span<
     of.widen(filtered.data(), n, smallest, to);
 }
 
-template <typename Label>
-void filter_short(const simd::SmoothingKernels &kernels, Window filter, std::span<const Label> labels,
-                  std::size_t first, std::size_t last, std::size_t width, Label *to) {
+template <typename Label> void filter_short(const simd::SmoothingKernels &kernels, Window filter,
+                                            std::span<const Label> labels, std::size_t first, std::size_t last,
+                                            std::size_t width, Label *to) {
     const auto &of = simd::label_kernels<Label>(kernels);
     const std::size_t reach = width / 2;
     std::size_t t = first;
@@ -284,9 +283,9 @@ void slide(const Code *codes, std::size_t n, std::size_t first, std::size_t last
     }
 }
 
-template <typename Label>
-void filter_long(const simd::SmoothingKernels &kernels, WindowStatistic statistic, std::span<const Label> labels,
-                 std::size_t first, std::size_t last, std::uint64_t width, Label *to, WindowScratch<Label> &scratch) {
+template <typename Label> void filter_long(const simd::SmoothingKernels &kernels, WindowStatistic statistic,
+                                           std::span<const Label> labels, std::size_t first, std::size_t last,
+                                           std::uint64_t width, Label *to, WindowScratch<Label> &scratch) {
     const std::uint64_t reach = width / 2;
     const std::size_t lo = first > reach ? first - reach : 0;
     const std::size_t hi = labels.size() - last > reach ? last + reach : labels.size();
@@ -322,9 +321,10 @@ void filter_long(const simd::SmoothingKernels &kernels, WindowStatistic statisti
         using Code = typename std::remove_reference_t<decltype(codes)>::value_type;
         codes.resize(seen.size());
         for (std::size_t t = 0; t < seen.size(); ++t) {
-            codes[t] = t > 0 && seen[t] == seen[t - 1]
-                           ? codes[t - 1]
-                           : static_cast<Code>(std::lower_bound(values.begin(), values.end(), seen[t]) - values.begin());
+            codes[t] =
+                t > 0 && seen[t] == seen[t - 1]
+                    ? codes[t - 1]
+                    : static_cast<Code>(std::lower_bound(values.begin(), values.end(), seen[t]) - values.begin());
         }
     };
     if (values.size() <= kBytes) {
@@ -345,10 +345,9 @@ void check_width(std::int64_t width) {
     }
 }
 
-template <typename Label>
-void filter_windows(const simd::SmoothingKernels &kernels, WindowStatistic statistic, std::span<const Label> labels,
-                    std::size_t first, std::size_t last, std::uint64_t width, Label *to,
-                    WindowScratch<Label> &scratch) {
+template <typename Label> void filter_windows(const simd::SmoothingKernels &kernels, WindowStatistic statistic,
+                                              std::span<const Label> labels, std::size_t first, std::size_t last,
+                                              std::uint64_t width, Label *to, WindowScratch<Label> &scratch) {
     if (first == last) {
         return;
     }

@@ -1,6 +1,7 @@
 // Window statistics of a part of a sequence; what the whole-array filters and the streams have in common.
 #pragma once
 
+#include "conv2d/smoothing_streams.hpp"
 #include "simd/smoothing_kernels.hpp"
 
 #include <cstddef>
@@ -9,8 +10,6 @@
 #include <vector>
 
 namespace conv2d::detail {
-
-enum class WindowStatistic { mode, median };
 
 // Memory that is kept between the parts of one sequence.
 template <typename Label> struct WindowScratch {
@@ -24,8 +23,8 @@ void check_width(std::int64_t width);
 
 // The statistic of the windows around samples first .. last-1, to[0] being that of `first`. The ends of `labels` are
 // continued by their own label. `to` must not overlap with `labels`.
-template <typename Label>
-void filter_windows(const simd::SmoothingKernels &kernels, WindowStatistic statistic, std::span<const Label> labels,
-                    std::size_t first, std::size_t last, std::uint64_t width, Label *to, WindowScratch<Label> &scratch);
+template <typename Label> void filter_windows(const simd::SmoothingKernels &kernels, WindowStatistic statistic,
+                                              std::span<const Label> labels, std::size_t first, std::size_t last,
+                                              std::uint64_t width, Label *to, WindowScratch<Label> &scratch);
 
 } // namespace conv2d::detail

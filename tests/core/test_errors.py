@@ -130,9 +130,34 @@ def read_only(array: np.ndarray) -> np.ndarray:
             "width is -3, expected an odd number of samples from 1",
         ),
         (lambda: min_dwell(np.zeros(3, int), 0), ValueError, "min_frames is 0, expected at least 1"),
-        (lambda: min_dwell(np.zeros(3), 2), TypeError, "labels has dtype float64, expected int32 or int64"),
-        (lambda: min_dwell(np.zeros(3, np.int8), 2), TypeError, "labels has dtype int8, expected int32 or int64"),
-        (lambda: min_dwell(np.zeros(3, np.uint32), 2), TypeError, "labels has dtype uint32, expected int32 or int64"),
+        (
+            lambda: min_dwell(np.zeros(3), 2),
+            TypeError,
+            "labels has dtype float64, expected bool, uint8, int8, int16, int32 or int64",
+        ),
+        (
+            lambda: min_dwell(np.zeros(3, np.uint32), 2),
+            TypeError,
+            "labels has dtype uint32, expected bool, uint8, int8",
+        ),
+        (lambda: min_dwell(np.array(0), 2), ValueError, "labels has shape (), expected (T,) or (B, T)"),
+        (
+            lambda: mode_filter(np.zeros(3, np.uint8), 3, out=np.zeros(3, bool)),
+            ValueError,
+            "out is bool of shape (3,), expected a writeable contiguous uint8 array of shape (3,)",
+        ),
+        (
+            lambda: median_filter(np.zeros((2, 3), int), 3, out=np.zeros(6, int)),
+            ValueError,
+            "out is int64 of shape (6,)",
+        ),
+        (
+            lambda: min_dwell(np.zeros(3, int), 2, out=read_only(np.zeros(3, int))),
+            ValueError,
+            "out is read-only int64 of shape (3,), expected a writeable",
+        ),
+        (lambda: hysteresis(np.zeros(2), 1, 0, out=np.zeros(4, bool)[::2]), ValueError, "out is bool of shape (2,)"),
+        (lambda: hysteresis(np.zeros(2), 1, 0, out=[0, 0]), ValueError, "out is list, expected a writeable contiguous"),
         (
             lambda: min_dwell(np.zeros((1, 1, 1), int), 2),
             ValueError,

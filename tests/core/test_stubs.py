@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -10,88 +11,63 @@ import pytest
 import conv2d_core
 
 STUBS = Path(__file__).parents[2] / "bindings" / "conv2d_core-stubs" / "__init__.pyi"
-PUBLIC = sorted(name for name in dir(conv2d_core) if not name.startswith("_"))
-CLASSES = [name for name in PUBLIC if isinstance(getattr(conv2d_core, name), type)]
-FUNCTIONS = [name for name in PUBLIC if name not in CLASSES]
-MEMBERS = [
-    (name, member)
+NAMES = sorted(name for name in dir(conv2d_core) if not name.startswith("_"))
+CLASSES = [name for name in NAMES if isinstance(getattr(conv2d_core, name), type)]
+FUNCTIONS = [name for name in NAMES if name not in CLASSES]
+METHODS = [
+    f"{name}.{method}"
     for name in CLASSES
-    for member in vars(getattr(conv2d_core, name))
-    if member == "__init__" or not member.startswith("_")
+    for method in sorted(vars(getattr(conv2d_core, name)))
+    if method == "__init__" or not method.startswith("_")
 ]
-METHODS = [pair for pair in MEMBERS if not isinstance(vars(getattr(conv2d_core, pair[0]))[pair[1]], property)]
 
 
-def documented_signature(documented: object) -> list[str]:
-    """Parameters in the first line of the docstring, which pybind11 writes from the binding."""
-    line = str(documented.__doc__).splitlines()[0]
-    arguments = line[line.index("(") + 1 : line.rindex(") ->")]
-    return [argument.split(":")[0].strip() for argument in arguments.split(",") if argument]
+def compiled(path: str) -> object:
+    """What stands under `function`, `Class` or `Class.method` in the compiled module."""
+    found: object = conv2d_core
+    for name in path.split("."):
+        found = inspect.getattr_static(found, name) if isinstance(found, type) else getattr(found, name)
+    return found
 
 
-def stubs() -> dict[str, ast.FunctionDef]:
-    """The last definition of each function: of overloads any one has all the parameters."""
-    tree = ast.parse(STUBS.read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+def stubs() -> dict[str, list[ast.FunctionDef | ast.ClassDef]]:
+    """All definitions of each function, class and method: of overloads the last one has all the parameters."""
+    found: dict[str, list[ast.FunctionDef | ast.ClassDef]] = {}
+    for node in ast.parse(STUBS.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.setdefault(node.name, []).append(node)
+        for method in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(method, ast.FunctionDef):
+                found.setdefault(f"{node.name}.{method.name}", []).append(method)  # type: ignore[union-attr]
+    return found
 
 
-def class_stubs(name: str) -> tuple[ast.ClassDef, dict[str, ast.FunctionDef]]:
-    tree = ast.parse(STUBS.read_text(encoding="utf-8"))
-    found = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-    return found, {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
-
-
-def test_stubs_have_the_functions_and_classes_of_the_module() -> None:
-    assert sorted(stubs()) == FUNCTIONS
-    tree = ast.parse(STUBS.read_text(encoding="utf-8"))
-    assert sorted(node.name for node in tree.body if isinstance(node, ast.ClassDef)) == CLASSES
+def test_stubs_have_what_the_module_has() -> None:
+    assert sorted(stubs()) == sorted(NAMES + METHODS)
     assert conv2d_core.__version__
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_classes_agree(name: str) -> None:
-    stub, members = class_stubs(name)
-    compiled = getattr(conv2d_core, name)
-    assert ast.get_docstring(stub) == str(compiled.__doc__).splitlines()[0]
-    assert sorted(members) == sorted(member for owner, member in MEMBERS if owner == name)
-    test = doctest.DocTestParser().get_doctest(str(compiled.__doc__), {"np": np, name: compiled}, name, None, None)
-    assert test.examples
-    assert doctest.DocTestRunner().run(test).failed == 0
+@pytest.mark.parametrize("path", [path for path in FUNCTIONS + METHODS if not isinstance(compiled(path), property)])
+def test_parameters_agree(path: str) -> None:
+    signature = str(compiled(path).__doc__).splitlines()[0]  # which pybind11 writes from the binding
+    arguments = signature[signature.index("(") + 1 : signature.rindex(") ->")]
+    names = [argument.split(":")[0].strip() for argument in arguments.split(",") if argument]
+    stub = stubs()[path][-1]
+    assert isinstance(stub, ast.FunctionDef)
+    assert names == [argument.arg for argument in stub.args.args]
 
 
-@pytest.mark.parametrize(("name", "member"), METHODS)
-def test_parameters_of_methods_agree(name: str, member: str) -> None:
-    stub = class_stubs(name)[1][member]
-    assert documented_signature(getattr(getattr(conv2d_core, name), member)) == [one.arg for one in stub.args.args]
+@pytest.mark.parametrize("path", [path for path in NAMES + METHODS if not path.endswith(".__init__")])
+def test_summaries_agree(path: str) -> None:
+    text = str(compiled(path).__doc__).splitlines()
+    has_signature = "." in path or path in FUNCTIONS
+    summary = text[2] if has_signature and not isinstance(compiled(path), property) else text[0]
+    assert (ast.get_docstring(stubs()[path][0]) or "").splitlines()[0] == summary
 
 
-@pytest.mark.parametrize(("name", "member"), MEMBERS)
-def test_summaries_of_members_agree(name: str, member: str) -> None:
-    stub = class_stubs(name)[1][member]
-    is_property = (name, member) not in METHODS
-    assert is_property == any(ast.unparse(one) == "property" for one in stub.decorator_list)
-    if member != "__init__":  # the class tells what it takes
-        documented = str(getattr(getattr(conv2d_core, name), member).__doc__).splitlines()
-        assert ast.get_docstring(stub) == documented[0 if is_property else 2]
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_parameters_agree(name: str) -> None:
-    compiled = documented_signature(getattr(conv2d_core, name))
-    assert compiled == [argument.arg for argument in stubs()[name].args.args]
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_summaries_agree(name: str) -> None:
-    summary = str(getattr(conv2d_core, name).__doc__).splitlines()[2]
-    tree = ast.parse(STUBS.read_text(encoding="utf-8"))
-    first = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    assert ast.get_docstring(first) == summary
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_examples_run(name: str) -> None:
-    names = {"np": np} | {function: getattr(conv2d_core, function) for function in FUNCTIONS}
+    names = {"np": np} | {other: getattr(conv2d_core, other) for other in NAMES}
     test = doctest.DocTestParser().get_doctest(str(getattr(conv2d_core, name).__doc__), names, name, None, None)
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0

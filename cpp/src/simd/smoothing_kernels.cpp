@@ -27,22 +27,25 @@ template <std::size_t N> [[gnu::always_inline]] inline void sort(U8 *v) {
     } else if constexpr (N == 4) {
         CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 3) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 3) CONV2D_ORDER(1, 2)
     } else if constexpr (N == 5) {
-        CONV2D_ORDER(0, 3) CONV2D_ORDER(1, 4) CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 3) CONV2D_ORDER(0, 1)
-        CONV2D_ORDER(2, 4) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4) CONV2D_ORDER(2, 3)
+        CONV2D_ORDER(0, 3)
+        CONV2D_ORDER(1, 4) CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 3) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 4)
+            CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4) CONV2D_ORDER(2, 3)
     } else if constexpr (N == 6) {
-        CONV2D_ORDER(0, 5) CONV2D_ORDER(1, 3) CONV2D_ORDER(2, 4) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4)
-        CONV2D_ORDER(0, 3) CONV2D_ORDER(2, 5) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5)
-        CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4)
+        CONV2D_ORDER(0, 5)
+        CONV2D_ORDER(1, 3) CONV2D_ORDER(2, 4) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4) CONV2D_ORDER(0, 3)
+            CONV2D_ORDER(2, 5) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5) CONV2D_ORDER(1, 2)
+                CONV2D_ORDER(3, 4)
     } else if constexpr (N == 7) {
-        CONV2D_ORDER(0, 6) CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5) CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 4)
-        CONV2D_ORDER(3, 6) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 5) CONV2D_ORDER(3, 4) CONV2D_ORDER(1, 2)
-        CONV2D_ORDER(4, 6) CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4)
-        CONV2D_ORDER(5, 6)
+        CONV2D_ORDER(0, 6)
+        CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5) CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 4) CONV2D_ORDER(3, 6)
+            CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 5) CONV2D_ORDER(3, 4) CONV2D_ORDER(1, 2) CONV2D_ORDER(4, 6)
+                CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4) CONV2D_ORDER(5, 6)
     } else if constexpr (N == 8) {
-        CONV2D_ORDER(0, 2) CONV2D_ORDER(1, 3) CONV2D_ORDER(4, 6) CONV2D_ORDER(5, 7) CONV2D_ORDER(0, 4)
-        CONV2D_ORDER(1, 5) CONV2D_ORDER(2, 6) CONV2D_ORDER(3, 7) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 3)
-        CONV2D_ORDER(4, 5) CONV2D_ORDER(6, 7) CONV2D_ORDER(2, 4) CONV2D_ORDER(3, 5) CONV2D_ORDER(1, 4)
-        CONV2D_ORDER(3, 6) CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4) CONV2D_ORDER(5, 6)
+        CONV2D_ORDER(0, 2)
+        CONV2D_ORDER(1, 3) CONV2D_ORDER(4, 6) CONV2D_ORDER(5, 7) CONV2D_ORDER(0, 4) CONV2D_ORDER(1, 5)
+            CONV2D_ORDER(2, 6) CONV2D_ORDER(3, 7) CONV2D_ORDER(0, 1) CONV2D_ORDER(2, 3) CONV2D_ORDER(4, 5)
+                CONV2D_ORDER(6, 7) CONV2D_ORDER(2, 4) CONV2D_ORDER(3, 5) CONV2D_ORDER(1, 4) CONV2D_ORDER(3, 6)
+                    CONV2D_ORDER(1, 2) CONV2D_ORDER(3, 4) CONV2D_ORDER(5, 6)
     }
 #undef CONV2D_ORDER
 }
@@ -178,8 +181,7 @@ template <typename Label> std::size_t changes(const Label *labels, std::size_t n
     return count;
 }
 
-template <typename Label>
-void change_masks(const Label *labels, std::size_t words, std::uint64_t *masks) noexcept {
+template <typename Label> void change_masks(const Label *labels, std::size_t words, std::uint64_t *masks) noexcept {
     for (std::size_t word = 0; word < words; ++word) {
         masks[word] = change_mask(labels + word * kWord);
     }
@@ -204,8 +206,7 @@ void narrow(const Label *labels, std::size_t n, Label smallest, std::uint8_t *by
     }
 }
 
-template <typename Label>
-void widen(const std::uint8_t *bytes, std::size_t n, Label smallest, Label *labels) noexcept {
+template <typename Label> void widen(const std::uint8_t *bytes, std::size_t n, Label smallest, Label *labels) noexcept {
     for (std::size_t t = 0; t < n; ++t) { // the sum is a label that was there, so it does not overflow
         labels[t] = static_cast<Label>(smallest + static_cast<Label>(bytes[t]));
     }
@@ -373,8 +374,8 @@ template <typename Label> constexpr LabelKernels<Label> of_labels() {
 
 extern const SmoothingKernels smoothing_kernels; // a constant would be private to this file otherwise
 const SmoothingKernels smoothing_kernels{
-    &windows<MedianOf>,       &windows<ModeOf>,          of_labels<std::uint8_t>(), of_labels<std::int8_t>(),
-    of_labels<std::int16_t>(), of_labels<std::int32_t>(), of_labels<std::int64_t>(), &switch_on<float>,
-    &switch_on<double>};
+    &windows<MedianOf>,        &windows<ModeOf>,          of_labels<std::uint8_t>(),
+    of_labels<std::int8_t>(),  of_labels<std::int16_t>(), of_labels<std::int32_t>(),
+    of_labels<std::int64_t>(), &switch_on<float>,         &switch_on<double>};
 
 } // namespace conv2d::simd::CONV2D_PATH

@@ -28,8 +28,9 @@ template <typename Real>
 using Switch = std::size_t (*)(const Real *p, std::size_t n, Real enter, Real exit, bool *on, bool *state) noexcept;
 
 struct SmoothingKernels {
-    // Statistic of from[t - width / 2] .. from[t + width / 2] for t in 0 .. n-1; width is odd, 1 .. kShortWindow, and all
-    // these are read. Of modes equally frequent from[t], else the smallest. `to` must not overlap with what is read.
+    // Statistic of from[t - width / 2] .. from[t + width / 2] for t in 0 .. n-1; width is odd, 1 .. kShortWindow, and
+    // all these are read. Of modes equally frequent from[t], else the smallest. `to` must not overlap with what is
+    // read.
     using Window = void (*)(const std::uint8_t *from, std::size_t n, std::size_t width, std::uint8_t *to) noexcept;
     Window median;
     Window mode;

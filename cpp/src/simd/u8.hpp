@@ -28,8 +28,8 @@ inline U8 max(U8 a, U8 b) { return {_mm512_max_epu8(a.v, b.v)}; }
 inline M8 equal(U8 a, U8 b) { return _mm512_cmpeq_epi8_mask(a.v, b.v); }
 inline U8 select(M8 mask, U8 yes, U8 no) { return {_mm512_mask_blend_epi8(mask, no.v, yes.v)}; }
 inline U8 count(U8 a, M8 mask) { return {_mm512_mask_sub_epi8(a.v, mask, a.v, _mm512_set1_epi8(-1))}; } // a + mask
-inline U8 min_where(M8 mask, U8 a, U8 b) { return {_mm512_mask_min_epu8(a.v, mask, a.v, b.v)}; } // else a
-inline std::uint64_t bits(M8 mask) { return mask; }                                                // bit i is lane i
+inline U8 min_where(M8 mask, U8 a, U8 b) { return {_mm512_mask_min_epu8(a.v, mask, a.v, b.v)}; }        // else a
+inline std::uint64_t bits(M8 mask) { return mask; } // bit i is lane i
 
 #elif CONV2D_PATH_IS_AVX2
 
