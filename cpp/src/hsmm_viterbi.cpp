@@ -22,21 +22,7 @@ Timeline hsmm_viterbi(Matrix<const double> log_emissions, const HsmmModel &model
     if (*last == kNever) {
         detail::throw_impossible(log_emissions, model);
     }
-    Timeline timeline{pass.absolute(*last), {}};
-    auto state = static_cast<std::size_t>(last - scores.begin());
-    std::size_t start = frames - pass.last_duration(state);
-    for (std::size_t end = frames;;) {
-        timeline.segments.push_back(
-            {static_cast<std::int64_t>(state), static_cast<std::int64_t>(start), static_cast<std::int64_t>(end)});
-        if (start == 0) {
-            break;
-        }
-        state = pass.origin(start, state);
-        end = start;
-        start = end - pass.duration(end, state);
-    }
-    std::reverse(timeline.segments.begin(), timeline.segments.end());
-    return timeline;
+    return {pass.absolute(*last), pass.path(static_cast<std::size_t>(last - scores.begin()))};
 }
 
 } // namespace conv2d

@@ -32,6 +32,10 @@ std::size_t rebase_interval(std::size_t durations) {
     return frames;
 }
 
+constexpr std::size_t kApart = 8; // doubles between rows, so that equal places do not share a cache set
+
+constexpr std::size_t kByteStates = 256; // whose numbers fit a byte
+
 constexpr std::size_t kPrunedFrom = 64; // durations; below, bounds cost more than they save
 
 // Frames whose history is allocated at once while the length of the recording is not known.
@@ -102,9 +106,10 @@ class Reader {
 ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> frames)
     : states_(model.log_initial.size()), weights_(model, frames.value_or(model.log_durations.cols)),
       window_(weights_.durations), rebase_every_(rebase_interval(model.log_durations.cols)),
-      by_frame_(model.log_transitions.rows != states_), kernels_(&simd::viterbi_kernels(simd_path())),
-      impossible_before_(states_, 0), chunk_frames_(frames ? round_up(std::max<std::size_t>(*frames, 1), kViterbiBlock)
-                                                           : kChunkFrames),
+      by_frame_(model.log_transitions.rows != states_), plain_(model.log_durations.cols == 1),
+      kernels_(&simd::viterbi_kernels(simd_path())), first_scores_(model.log_initial.begin(), model.log_initial.end()),
+      impossible_before_(states_, 0),
+      chunk_frames_(frames ? round_up(std::max<std::size_t>(*frames, 1), kViterbiBlock) : kChunkFrames),
       shifts_(states_) {
     const bool pruned = window_ >= kPrunedFrom;
     // Room for the window, for places beside it that share its bounds, and for as many again, so that moving the
@@ -131,6 +136,7 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
         block_.sums = parts(padded, 0.0);
         block_.ended = parts(padded, kNever);
         emissions_ = parts(kViterbiBlock * padded, 0.0);
+        block_.written = parts(kViterbiBlock * padded, kNever);
         for (ViterbiGroup &group : groups_) {
             const std::size_t width = group.width;
             group.open = parts(capacity_ * width, kNever);
@@ -138,6 +144,11 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
             group.opening = parts((window_ + 1 + kViterbiBlock) * width, kNever);
             group.pending = parts(kViterbiBlock * width, kNever);
             group.initial = initial_ + group.first;
+            group.turned_stride = capacity_ + kApart;
+            group.turned = parts(width * group.turned_stride, kNever);
+            group.zero = kViterbiCoarse + window_;
+            group.backwards_stride = round_up(group.zero, 8) + kApart;
+            group.backwards = parts(width * group.backwards_stride, kNever);
             if (pruned) {
                 group.fine_max = parts(capacity_ / kViterbiFine * width, kNever);
                 group.coarse_max = parts(capacity_ / kViterbiCoarse * width, kNever);
@@ -161,6 +172,9 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
 }
 
 void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
+    for (std::size_t k = 0; k < states_ && plain_; ++k) {
+        weighted_ = weighted_ || *weights_.inner(k) != 0.0;
+    }
     std::copy(model.log_initial.begin(), model.log_initial.end(), initial_);
     for (std::size_t from = 0; from < states_ && !by_frame_; ++from) {
         std::copy_n(model.log_transitions.row(from).data(), states_, transitions_ + from * block_.padded);
@@ -169,6 +183,7 @@ void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
         const std::size_t width = group.width;
         auto *weights = const_cast<double *>(group.weights);
         auto *opening = const_cast<double *>(group.opening);
+        auto *backwards = const_cast<double *>(group.backwards);
         for (std::size_t lane = 0; lane < width && group.first + lane < states_; ++lane) {
             const double *inner = weights_.inner(group.first + lane);
             const double *first = weights_.first(group.first + lane);
@@ -176,6 +191,7 @@ void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
                 weights[(kViterbiBlock + d) * width + lane] = inner[d - 1];
                 opening[d * width + lane] = first[d - 1];
             }
+            std::reverse_copy(inner, inner + window_, backwards + lane * group.backwards_stride + kViterbiCoarse);
         }
         if (!block_.pruned) {
             continue;
@@ -221,7 +237,14 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
         if (by_frame_) {
             take_transitions({log_transitions.data + t * states_ * states_, frames * states_, states_}, r);
         }
-        take(r, r + frames);
+        if (plain_) {
+            take_plain(r, r + frames);
+        } else {
+            take(r, r + frames);
+            if (r + frames == kViterbiBlock || t + frames == log_emissions.rows) {
+                kernels_->turn(block_);
+            }
+        }
         for (std::size_t i = 0; i < frames; ++i) {
             taken_.add(offsets[i]);
         }
@@ -233,19 +256,24 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
 }
 
 ViterbiPass::Chunk ViterbiPass::new_chunk() const {
-    const std::size_t doubles = chunk_frames_ * block_.padded;
+    const std::size_t places = plain_ ? 0 : block_.padded * places_stride();
+    const std::size_t ends = chunk_frames_ * block_.padded;
     const std::size_t origins = by_frame_ ? round_up(chunk_frames_ * states_, 2) / 2 : 0;
-    Chunk chunk{WorkBlock(2 * doubles + origins), nullptr, nullptr, nullptr};
+    const std::size_t bytes = plain_ ? round_up(chunk_frames_ * block_.padded, 8) / 8 : 0;
+    Chunk chunk{WorkBlock(places + ends + bytes + origins), nullptr, nullptr, nullptr, nullptr};
     chunk.places = chunk.memory.data();
-    chunk.ends = chunk.places + doubles;
-    chunk.origins = reinterpret_cast<std::uint32_t *>(chunk.ends + doubles);
+    chunk.ends = chunk.places + places;
+    chunk.bytes = reinterpret_cast<unsigned char *>(chunk.ends + ends);
+    chunk.origins = reinterpret_cast<std::uint32_t *>(chunk.ends + ends + bytes);
     return chunk;
 }
 
 // Rows for the block that end_ lies in, in the groups and in the history.
 void ViterbiPass::make_room() {
     const std::size_t start = end_ / kViterbiBlock * kViterbiBlock;
-    if (start - rows_begin_ + kViterbiBlock > capacity_) {
+    if (plain_) {
+        rows_begin_ = start; // no places are kept
+    } else if (start - rows_begin_ + kViterbiBlock > capacity_) {
         const std::size_t kept = (start - std::min(start, window_)) / kViterbiCoarse * kViterbiCoarse;
         const std::size_t gone = kept - rows_begin_;
         for (ViterbiGroup &group : groups_) {
@@ -254,6 +282,10 @@ void ViterbiPass::make_room() {
                              (round_up(start - kept, each) / each) * group.width * sizeof(double));
             };
             move(group.open, 1);
+            for (std::size_t lane = 0; lane < group.width; ++lane) {
+                double *row = group.turned + lane * group.turned_stride;
+                std::memmove(row, row + gone, (start - kept) * sizeof(double));
+            }
             if (block_.pruned) {
                 move(group.fine_max, kViterbiFine);
                 move(group.coarse_max, kViterbiCoarse);
@@ -266,10 +298,16 @@ void ViterbiPass::make_room() {
     }
     block_.start = start - rows_begin_;
     block_.passed = rows_begin_;
-    block_.places = places_at(start);
+    if (plain_) {
+        block_.origins = chunk_of(start).bytes + (start - chunks_begin_) % chunk_frames_ * block_.padded;
+    } else {
+        block_.places = places_at(start, 0);
+    }
+    block_.places_stride = places_stride();
     block_.ends = ends_at(start);
     if (end_ == start) {
         fresh_ = false;
+        block_.moved = false;
     }
 }
 
@@ -309,6 +347,36 @@ void ViterbiPass::take(std::size_t from, std::size_t to) {
     }
 }
 
+void ViterbiPass::take_plain(std::size_t from, std::size_t to) {
+    const std::size_t padded = block_.padded;
+    for (std::size_t r = from; r < to && weighted_; ++r) {
+        if (end_ == 0 && r == 0) {
+            continue; // the first segment has a weight of its own
+        }
+        for (std::size_t k = 0; k < states_; ++k) {
+            emissions_[r * padded + k] += *weights_.inner(k);
+        }
+    }
+    if (end_ == 0) {
+        std::fill_n(block_.ends, padded, kNever);
+        std::fill_n(block_.origins, states_ <= kByteStates ? padded : 0, static_cast<unsigned char>(0));
+        for (std::size_t k = 0; k < states_; ++k) {
+            block_.ended[k] = first_scores_[k] + emissions_[k] + *weights_.first(k);
+        }
+        ++end_;
+        ++from;
+    }
+    if (by_frame_ && states_ > kByteStates) {
+        for (std::size_t r = from; r < to; ++r, ++end_) {
+            kernels_->advance_plain(block_, r, r + 1);
+            keep_origins(r);
+        }
+        return;
+    }
+    kernels_->advance_plain(block_, from, to);
+    end_ += to - from;
+}
+
 // The states before are found at once where the matrix will be gone later.
 std::size_t ViterbiPass::advance_by_frame(std::size_t from, std::size_t to) {
     for (std::size_t r = from; r < to; ++r) {
@@ -325,7 +393,8 @@ void ViterbiPass::keep_origins(std::size_t r) {
     const std::size_t place = rows_begin_ + block_.start + r;
     std::uint32_t *origins = chunk_of(place).origins + (place - chunks_begin_) % chunk_frames_ * states_;
     for (std::size_t k = 0; k < states_; ++k) {
-        origins[k] = static_cast<std::uint32_t>(best_origin(ends_at(place), transitions_ + r * block_.transitions_step, k));
+        origins[k] =
+            static_cast<std::uint32_t>(best_origin(ends_at(place), transitions_ + r * block_.transitions_step, k));
     }
 }
 
@@ -351,7 +420,7 @@ void ViterbiPass::take_slowly(std::size_t r, bool entered) {
                 std::fill_n(group.coarse_max, group.width, kNever);
             }
         }
-        std::copy_n(initial_, padded, block_.places);
+        std::fill_n(block_.written, padded, kNever);
         std::fill_n(block_.ends, padded, kNever);
         if (by_frame_) {
             std::fill_n(chunks_.front().origins, states_, 0u);
@@ -415,6 +484,12 @@ void ViterbiPass::rebase() {
     const double largest = *std::max_element(block_.ended, block_.ended + states_);
     const double whole = largest == kNever ? 0.0 : std::rint(largest);
     taken_.add(whole);
+    for (std::size_t k = 0; k < states_ && plain_; ++k) {
+        block_.ended[k] -= whole;
+    }
+    if (plain_) {
+        return;
+    }
     for (std::size_t k = 0; k < states_; ++k) {
         shift(k, block_.sums[k] - whole, end_);
         block_.sums[k] = 0.0;
@@ -428,6 +503,7 @@ void ViterbiPass::shift(std::size_t state, double amount, std::size_t place) {
     const std::size_t width = group.width;
     const std::size_t lane = state - group.first;
     initial_[state] += amount;
+    block_.moved = true;
     const std::size_t oldest = place > window_ ? place - window_ : 0;
     const std::size_t from = std::max({oldest, rows_begin_, impossible_before_[state]}) - rows_begin_;
     const std::size_t to = place - rows_begin_;
@@ -437,6 +513,10 @@ void ViterbiPass::shift(std::size_t state, double amount, std::size_t place) {
         }
     };
     add(group.open, 1);
+    double *turned = group.turned + lane * group.turned_stride;
+    for (std::size_t row = from; row < to; ++row) {
+        turned[row] += amount;
+    }
     if (block_.pruned) { // rounding keeps the order, so the largest moves as they do
         add(group.fine_max, kViterbiFine);
         add(group.coarse_max, kViterbiCoarse);
@@ -465,15 +545,19 @@ void ViterbiPass::forget_before(std::size_t place) {
         chunks_begin_ += chunk_frames_;
     }
     for (auto &shifts : shifts_) {
-        const auto kept = std::find_if(shifts.begin(), shifts.end(), [&](const Shift &one) { return one.place > begin_; });
+        const auto kept =
+            std::find_if(shifts.begin(), shifts.end(), [&](const Shift &one) { return one.place > begin_; });
         shifts.erase(shifts.begin(), kept);
     }
 }
 
 std::vector<double> ViterbiPass::end_scores() const {
+    if (plain_) {
+        return {block_.ended, block_.ended + states_}; // the one duration weighs the same at both ends
+    }
     std::vector<double> scores(states_, kNever);
     for (std::size_t k = 0; k < states_; ++k) {
-        scores[k] = block_.sums[k] + best_segment(end_, k, weights_.last(k), weights_.whole(k)).value;
+        scores[k] = block_.sums[k] + best_last(k).value;
     }
     return scores;
 }
@@ -483,48 +567,93 @@ double ViterbiPass::open_score(std::size_t place, std::size_t state) const {
         return kNever;
     }
     const ViterbiGroup &group = groups_[state / 8];
-    const double open = place == 0 ? initial_[state]
-                                   : group.open[(place - rows_begin_) * group.width + state - group.first];
+    const double open =
+        place == 0 ? initial_[state] : group.open[(place - rows_begin_) * group.width + state - group.first];
     return open + block_.sums[state];
 }
 
-std::size_t ViterbiPass::duration(std::size_t end, std::size_t state) const {
-    return best_segment(end, state, weights_.inner(state), weights_.first(state)).index;
-}
+std::size_t ViterbiPass::last_duration(std::size_t state) const { return plain_ ? 1 : best_last(state).index; }
 
-std::size_t ViterbiPass::last_duration(std::size_t state) const {
-    return best_segment(end_, state, weights_.last(state), weights_.whole(state)).index;
-}
-
-// Calls visit(duration, score) over the places from begin() on, the nearest first, leaving out impossible ones.
-template <typename Visit> void ViterbiPass::visit_segments(std::size_t end, std::size_t state, const double *later,
-                                                           const double *opening, Visit &&visit) const {
+// Calls visit(first, count, amounts) for runs of places that ends at `end` see with the same shifts, the nearest first,
+// leaving out impossible ones and place 0, down to begin(). Returns the shifts of the places before the last run.
+template <typename Visit>
+std::optional<std::vector<double>> ViterbiPass::visit_places(std::size_t end, std::size_t state, Visit &&visit) const {
     const std::vector<Shift> &shifts = shifts_[state];
-    const auto known = std::upper_bound(shifts.begin(), shifts.end(), end,
-                                        [](std::size_t place, const Shift &one) { return place < one.place; });
-    auto seen = known; // the shifts from here to `known` moved the place after it was written
-    const std::size_t longest = std::min(end - begin_, window_);
-    for (std::size_t d = 1; d <= longest; ++d) {
-        const std::size_t place = end - d;
-        while (seen != shifts.begin() && std::prev(seen)->place > place) {
+    auto seen = std::upper_bound(shifts.begin(), shifts.end(), end,
+                                 [](std::size_t place, const Shift &one) { return place < one.place; });
+    const std::size_t oldest = std::max(begin_, end - std::min(end, window_));
+    std::vector<double> amounts;
+    for (std::size_t after = end; after > oldest;) {
+        while (seen != shifts.begin() && std::prev(seen)->place >= after) {
             --seen;
             if (seen->amount == kNever) {
-                return;
+                return std::nullopt;
             }
+            amounts.insert(amounts.begin(), seen->amount);
         }
-        double score = places_at(place)[state];
-        for (auto one = seen; one != known; ++one) {
-            score += one->amount;
+        if (after == 1) {
+            return amounts;
         }
-        visit(d, score + (place == 0 ? opening[d - 1] : later[d - 1]));
+        std::size_t first = std::max(oldest, seen == shifts.begin() ? 1 : std::prev(seen)->place);
+        first = std::max(
+            {first, std::size_t{1}, (after - 1 - chunks_begin_) / chunk_frames_ * chunk_frames_ + chunks_begin_});
+        visit(first, after - first, amounts);
+        after = first;
+    }
+    return std::nullopt;
+}
+
+// The score of place 0 as later ends see it.
+double ViterbiPass::first_score(std::size_t state, const std::vector<double> &amounts) const {
+    double score = first_scores_[state];
+    for (const double amount : amounts) {
+        score += amount;
+    }
+    return score;
+}
+
+std::size_t ViterbiPass::duration(std::size_t end, std::size_t state) const {
+    if (plain_) {
+        return 1;
+    }
+    const ViterbiGroup &group = groups_[state / 8];
+    const double *zero = group.backwards + (state - group.first) * group.backwards_stride + group.zero;
+    Maximum best{kNever, 0};
+    const auto rest = visit_places(end, state, [&](std::size_t first, std::size_t count, const auto &amounts) {
+        const auto found = kernels_->best(places_at(first, state), zero - (end - first), count, amounts.data(),
+                                          amounts.size(), best.value);
+        if (found.index < count) {
+            best = {found.value, end - first - found.index};
+        }
+    });
+    if (rest && first_score(state, *rest) + weights_.first(state)[end - 1] > best.value) {
+        best.index = end;
+    }
+    return best.index;
+}
+
+// Calls visit(duration, score) for the segments that may end at `end`.
+template <typename Visit> void ViterbiPass::visit_segments(std::size_t end, std::size_t state, const double *later,
+                                                           const double *opening, Visit &&visit) const {
+    const auto rest = visit_places(end, state, [&](std::size_t first, std::size_t count, const auto &amounts) {
+        const double *places = places_at(first, state);
+        for (std::size_t i = count; i-- > 0;) {
+            double score = places[i];
+            for (const double amount : amounts) {
+                score += amount;
+            }
+            const std::size_t d = end - first - i;
+            visit(d, score + later[d - 1]);
+        }
+    });
+    if (rest) {
+        visit(end, first_score(state, *rest) + opening[end - 1]);
     }
 }
 
-// Value and duration.
-Maximum ViterbiPass::best_segment(std::size_t end, std::size_t state, const double *later,
-                                  const double *opening) const {
+Maximum ViterbiPass::best_last(std::size_t state) const {
     Maximum best{kNever, 0};
-    visit_segments(end, state, later, opening, [&](std::size_t d, double score) {
+    visit_segments(end_, state, weights_.last(state), weights_.whole(state), [&](std::size_t d, double score) {
         if (score > best.value) {
             best = {score, d};
         }
@@ -534,12 +663,20 @@ Maximum ViterbiPass::best_segment(std::size_t end, std::size_t state, const doub
 
 void ViterbiPass::durations(std::size_t end, std::size_t state, std::vector<double> &scores) const {
     scores.clear();
+    if (plain_) {
+        scores.push_back(0.0);
+        return;
+    }
     visit_segments(end, state, weights_.inner(state), weights_.first(state),
                    [&](std::size_t, double score) { scores.push_back(score); });
 }
 
 void ViterbiPass::last_durations(std::size_t state, std::vector<double> &scores) const {
     scores.clear();
+    if (plain_) {
+        scores.push_back(0.0);
+        return;
+    }
     visit_segments(end_, state, weights_.last(state), weights_.whole(state),
                    [&](std::size_t, double score) { scores.push_back(score); });
 }
@@ -547,6 +684,9 @@ void ViterbiPass::last_durations(std::size_t state, std::vector<double> &scores)
 std::span<const double> ViterbiPass::ends(std::size_t place) const { return {ends_at(place), states_}; }
 
 std::size_t ViterbiPass::origin(std::size_t place, std::size_t state) const {
+    if (plain_ && states_ <= kByteStates) {
+        return chunk_of(place).bytes[(place - chunks_begin_) % chunk_frames_ * block_.padded + state];
+    }
     if (by_frame_) {
         return chunk_of(place).origins[(place - chunks_begin_) % chunk_frames_ * states_ + state];
     }
@@ -564,27 +704,73 @@ std::size_t ViterbiPass::best_origin(const double *ended, const double *log_tran
     return best.index;
 }
 
+std::vector<Segment> ViterbiPass::path(std::size_t state) const {
+    const auto segment = [](std::size_t of, std::size_t start, std::size_t end) {
+        return Segment{static_cast<std::int64_t>(of), static_cast<std::int64_t>(start), static_cast<std::int64_t>(end)};
+    };
+    std::vector<Segment> segments;
+    if (plain_ && chunks_.size() == 1 && states_ <= kByteStates) {
+        segments.resize(end_);
+        const unsigned char *origins = chunks_.front().bytes + (end_ - 1 - chunks_begin_) * block_.padded;
+        for (std::size_t start = end_; start-- > 0; origins -= block_.padded) {
+            segments[start] = segment(state, start, start + 1);
+            state = origins[state];
+        }
+        return segments;
+    }
+    // Backwards into memory that is reused, then once into what is returned.
+    std::size_t room = std::min<std::size_t>(end_, 1024);
+    WorkBlock found(3 * room);
+    std::size_t count = 0;
+    for (std::size_t end = end_, start = end - last_duration(state);;) {
+        if (count == room) {
+            room *= 2;
+            WorkBlock larger(3 * room);
+            std::memcpy(larger.data(), found.data(), count * sizeof(Segment));
+            found = std::move(larger);
+        }
+        const Segment one = segment(state, start, end);
+        std::memcpy(found.data() + 3 * count++, &one, sizeof one);
+        if (start == 0) {
+            break;
+        }
+        state = origin(start, state);
+        end = start;
+        start = end - duration(end, state);
+    }
+    segments.resize(count);
+    for (Segment &one : segments) {
+        std::memcpy(&one, found.data() + 3 * --count, sizeof one);
+    }
+    return segments;
+}
+
 std::vector<std::byte> ViterbiPass::save() const {
     std::vector<std::byte> bytes;
-    const std::uint64_t sizes[] = {states_, window_, by_frame_, end_, end_ - begin_};
+    const std::uint64_t sizes[] = {states_, window_, kind(), end_, end_ - begin_};
     write(bytes, std::span<const std::uint64_t>(sizes));
     write(bytes, taken_);
     for (const double *row : {block_.sums, block_.ended, initial_}) {
         write(bytes, std::span(row, states_));
     }
-    for (std::size_t place = end_ - std::min(end_, window_); place < end_; ++place) {
+    for (std::size_t place = end_ - (plain_ ? 0 : std::min(end_, window_)); place < end_; ++place) {
         for (const ViterbiGroup &group : groups_) {
             write(bytes, std::span(group.open + (place - rows_begin_) * group.width,
                                    std::min(group.width, states_ - group.first)));
         }
     }
     for (std::size_t place = begin_; place < end_; ++place) {
-        write(bytes, std::span<const double>(places_at(place), states_));
+        for (std::size_t k = 0; k < states_ && !plain_; ++k) {
+            write(bytes, *places_at(place, k));
+        }
         write(bytes, std::span<const double>(ends_at(place), states_));
+        if (plain_) {
+            write(bytes, std::span<const unsigned char>(
+                             chunk_of(place).bytes + (place - chunks_begin_) % chunk_frames_ * block_.padded, states_));
+        }
         if (by_frame_) {
-            write(bytes, std::span<const std::uint32_t>(chunk_of(place).origins +
-                                                            (place - chunks_begin_) % chunk_frames_ * states_,
-                                                        states_));
+            write(bytes, std::span<const std::uint32_t>(
+                             chunk_of(place).origins + (place - chunks_begin_) % chunk_frames_ * states_, states_));
         }
     }
     for (const auto &shifts : shifts_) {
@@ -600,7 +786,7 @@ std::vector<std::byte> ViterbiPass::save() const {
 void ViterbiPass::restore(std::span<const std::byte> bytes) {
     Reader reader(bytes);
     const auto sizes = reader.array<std::uint64_t>(5);
-    if (sizes[0] != states_ || sizes[1] != window_ || sizes[2] != (by_frame_ ? 1 : 0) || sizes[4] > sizes[3] ||
+    if (sizes[0] != states_ || sizes[1] != window_ || sizes[2] != kind() || sizes[4] > sizes[3] ||
         sizes[4] > bytes.size()) {
         throw_other_model();
     }
@@ -610,7 +796,7 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
     const auto sums = reader.array<double>(states_);
     const auto ended = reader.array<double>(states_);
     const auto initial = reader.array<double>(states_);
-    const std::size_t oldest = end - std::min(end, window_);
+    const std::size_t oldest = end - (plain_ ? 0 : std::min(end, window_));
     const auto open = reader.array<double>((end - oldest) * states_);
     const std::size_t first = (end - held) / kViterbiBlock * kViterbiBlock;
     std::deque<Chunk> chunks;
@@ -620,10 +806,19 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
         }
         const Chunk &chunk = chunks.back();
         const std::size_t row = (place - first) % chunk_frames_;
-        std::fill_n(std::copy_n(reader.array<double>(states_).data(), states_, chunk.places + row * block_.padded),
-                    block_.padded - states_, kNever);
+        const auto places = reader.array<double>(plain_ ? 0 : states_);
+        for (std::size_t k = 0; k < places.size(); ++k) {
+            chunk.places[k * places_stride() + row] = places[k];
+        }
         std::fill_n(std::copy_n(reader.array<double>(states_).data(), states_, chunk.ends + row * block_.padded),
                     block_.padded - states_, kNever);
+        if (plain_) {
+            const auto origins = reader.array<unsigned char>(states_);
+            if (std::any_of(origins.begin(), origins.end(), [&](unsigned char k) { return k >= states_; })) {
+                throw_other_model();
+            }
+            std::copy_n(origins.data(), states_, chunk.bytes + row * block_.padded);
+        }
         if (by_frame_) {
             const auto origins = reader.array<std::uint32_t>(states_);
             if (std::any_of(origins.begin(), origins.end(), [&](std::uint32_t k) { return k >= states_; })) {
@@ -655,12 +850,24 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
     impossible_before_.assign(states_, 0);
     fresh_ = false;
     rows_begin_ = oldest / kViterbiCoarse * kViterbiCoarse;
+    // The places of a block that is under way will be turned once more.
+    block_.moved = true;
+    for (std::size_t place = std::max(first, end / kViterbiBlock * kViterbiBlock); place < end && !plain_; ++place) {
+        for (std::size_t k = 0; k < states_; ++k) {
+            block_.written[place % kViterbiBlock * block_.padded + k] = *places_at(place, k);
+        }
+    }
     for (const ViterbiGroup &group : groups_) {
         const std::size_t width = group.width;
         std::fill_n(group.open, (end - rows_begin_) * width, kNever);
         for (std::size_t place = oldest; place < end; ++place) {
             std::copy_n(open.data() + (place - oldest) * states_ + group.first, std::min(width, states_ - group.first),
                         group.open + (place - rows_begin_) * width);
+        }
+        for (std::size_t row = 0; row < end - rows_begin_; ++row) {
+            for (std::size_t lane = 0; lane < width; ++lane) {
+                group.turned[lane * group.turned_stride + row] = group.open[row * width + lane];
+            }
         }
         for (std::size_t row = 0; block_.pruned && row < end - rows_begin_; ++row) {
             const auto raise = [&](double *bounds, std::size_t each) {

@@ -82,6 +82,9 @@ class ViterbiPass {
     // The state before the best segment of `state` that begins at `place` > 0, the smallest of equals.
     [[nodiscard]] std::size_t origin(std::size_t place, std::size_t state) const;
 
+    // The segments of the best path whose last one is of `state` and ends at end(), all of them remembered.
+    [[nodiscard]] std::vector<Segment> path(std::size_t state) const;
+
     // All of it, in a layout that is the same on every path, and back into a pass of the same model and frames.
     // restore() throws std::invalid_argument on bytes that save() of such a pass did not write.
     [[nodiscard]] std::vector<std::byte> save() const;
@@ -93,19 +96,21 @@ class ViterbiPass {
         std::size_t place;
         double amount;
     };
-    // Rows of (padded,) doubles for chunk_frames_ places, one part after the other.
     struct Chunk {
         WorkBlock memory;
-        double *places; // scores as they were written first
-        double *ends;   // ended() as the change of state saw it
-        std::uint32_t *origins; // states before, where the transitions differ by frame
+        double *places;         // (padded, chunk_frames_ + 8) scores as they were written first
+        double *ends;           // (chunk_frames_, padded) ended() as the change of state saw it
+        unsigned char *bytes;   // (chunk_frames_, padded) states before, where all segments are of one frame
+        std::uint32_t *origins; // (chunk_frames_, K) states before, where the transitions differ by frame
     };
 
     void fill_tables(const HsmmModel &model, std::size_t distances);
+    [[nodiscard]] std::uint64_t kind() const { return (by_frame_ ? 1u : 0u) + (plain_ ? 2u : 0u); }
     void make_room();
     [[nodiscard]] Chunk new_chunk() const;
     void take_transitions(Matrix<const double> log_transitions, std::size_t r);
     void take(std::size_t from, std::size_t to);
+    void take_plain(std::size_t from, std::size_t to);
     [[nodiscard]] std::size_t advance_by_frame(std::size_t from, std::size_t to);
     void keep_origins(std::size_t r);
     [[nodiscard]] bool leaves_limit(std::size_t r) const;
@@ -116,8 +121,9 @@ class ViterbiPass {
     [[nodiscard]] const Chunk &chunk_of(std::size_t place) const {
         return chunks_[(place - chunks_begin_) / chunk_frames_];
     }
-    [[nodiscard]] double *places_at(std::size_t place) const {
-        return chunk_of(place).places + (place - chunks_begin_) % chunk_frames_ * block_.padded;
+    [[nodiscard]] std::size_t places_stride() const { return chunk_frames_ + 8; }
+    [[nodiscard]] double *places_at(std::size_t place, std::size_t state) const {
+        return chunk_of(place).places + state * places_stride() + (place - chunks_begin_) % chunk_frames_;
     }
     [[nodiscard]] double *ends_at(std::size_t place) const {
         return chunk_of(place).ends + (place - chunks_begin_) % chunk_frames_ * block_.padded;
@@ -125,26 +131,31 @@ class ViterbiPass {
     template <typename Visit> void visit_segments(std::size_t end, std::size_t state, const double *later,
                                                   const double *opening, Visit &&visit) const;
     [[nodiscard]] std::size_t best_origin(const double *ended, const double *log_transitions, std::size_t state) const;
-    [[nodiscard]] Maximum best_segment(std::size_t end, std::size_t state, const double *later,
-                                       const double *opening) const;
+    template <typename Visit> [[nodiscard]] std::optional<std::vector<double>>
+    visit_places(std::size_t end, std::size_t state, Visit &&visit) const;
+    [[nodiscard]] double first_score(std::size_t state, const std::vector<double> &amounts) const;
+    [[nodiscard]] Maximum best_last(std::size_t state) const;
 
     std::size_t states_;
     SegmentWeights weights_;
     std::size_t window_;
     std::size_t rebase_every_;
-    bool by_frame_; // transitions differ by frame
+    bool by_frame_;         // transitions differ by frame
+    bool weighted_ = false; // plain, and the one duration has a weight
+    bool plain_;            // all segments are of one frame: no places are kept, and origins as bytes
     const simd::ViterbiKernels *kernels_;
 
-    WorkBlock tables_;  // of the groups, and rows of one block of frames
+    WorkBlock tables_; // of the groups, and rows of one block of frames
     std::vector<simd::ViterbiGroup> groups_;
     std::vector<unsigned char> done_;
     simd::ViterbiBlock block_{};
-    double *transitions_ = nullptr; // (K, padded), or (8, K, padded)
-    double *emissions_ = nullptr;   // (8, padded)
-    double *initial_ = nullptr;     // (padded,) scores of place 0, shifts applied
-    std::size_t capacity_ = 0;      // rows of the groups
-    std::size_t rows_begin_ = 0;    // the place of row 0
-    bool fresh_ = false;            // whether `pending` of the groups holds what was seen so far
+    double *transitions_ = nullptr;              // (K, padded), or (8, K, padded)
+    double *emissions_ = nullptr;                // (8, padded)
+    double *initial_ = nullptr;                  // (padded,) scores of place 0, shifts applied
+    std::size_t capacity_ = 0;                   // rows of the groups
+    std::size_t rows_begin_ = 0;                 // the place of row 0
+    bool fresh_ = false;                         // whether `pending` of the groups holds what was seen so far
+    std::vector<double> first_scores_;           // (K,) of place 0
     std::vector<std::size_t> impossible_before_; // by state: places before it hold -inf
 
     std::size_t end_ = 0;
@@ -152,7 +163,7 @@ class ViterbiPass {
     ExactSum taken_; // what was taken from all scores
     std::deque<Chunk> chunks_;
     std::size_t chunk_frames_;
-    std::size_t chunks_begin_ = 0; // the place where the first one starts
+    std::size_t chunks_begin_ = 0;           // the place where the first one starts
     std::vector<std::vector<Shift>> shifts_; // by state
 };
 

@@ -45,9 +45,9 @@ void give_back(void *data, std::size_t bytes) {
         return;
     }
     if (Kept::alive && bytes <= kKeptBytes) {
-        Kept::Block *smallest = std::min_element(
-            kept.blocks, kept.blocks + kKeptBlocks,
-            [](const Kept::Block &a, const Kept::Block &b) { return a.bytes < b.bytes; });
+        Kept::Block *smallest =
+            std::min_element(kept.blocks, kept.blocks + kKeptBlocks,
+                             [](const Kept::Block &a, const Kept::Block &b) { return a.bytes < b.bytes; });
         if (bytes > smallest->bytes && kept.total - smallest->bytes + bytes <= kKeptBytes) {
             kept.total += bytes - smallest->bytes;
             std::swap(data, smallest->data);
@@ -66,7 +66,8 @@ WorkBlock::WorkBlock(std::size_t doubles) {
     const std::size_t wanted = std::max<std::size_t>(doubles * sizeof(double), 64);
     Kept::Block *best = nullptr;
     for (Kept::Block &block : kept.blocks) {
-        if (block.bytes >= wanted && block.bytes / 4 <= wanted + kHugePage / 8 && (best == nullptr || block.bytes < best->bytes)) {
+        if (block.bytes >= wanted && block.bytes / 4 <= wanted + kHugePage / 8 &&
+            (best == nullptr || block.bytes < best->bytes)) {
             best = &block;
         }
     }

@@ -27,24 +27,24 @@ template <typename Vector> struct Adder {
 };
 #endif
 
-inline bool is_score(double value) { return value <= 1e200 && (value >= -1e200 || value == kNone); }
+constexpr double kMost = 1e200;
+constexpr unsigned kAllLanes = (1u << F64::lanes) - 1;
+
+inline bool is_score(double value) { return value <= kMost && (value >= -kMost || value == kNone); }
+
+// Whether all lanes are log scores. NaN fails every comparison.
+inline bool are_scores(F64 a) {
+    if (bits(at_most(a, broadcast(kMost))) != kAllLanes) {
+        return false;
+    }
+    const unsigned low = bits(greater(broadcast(-kMost), a));
+    return low == 0 || (low & ~bits(equal(a, broadcast(kNone)))) == 0;
+}
 
 bool valid(const double *values, std::size_t n) noexcept {
-    const F64 most = broadcast(1e200);
-    const F64 least = broadcast(-1e200);
-    const F64 never = broadcast(kNone);
-    const unsigned all = (1u << F64::lanes) - 1;
     std::size_t i = 0;
-    for (; i + 2 * F64::lanes <= n; i += 2 * F64::lanes) {
-        const F64 a = load(values + i);
-        const F64 b = load(values + i + F64::lanes);
-        // NaN fails every comparison but an unordered one; "not beyond" is written so that it fails here, too.
-        const unsigned low = bits(greater(least, a)) | bits(greater(a, most)) | (bits(equal(a, a)) ^ all);
-        const unsigned high = bits(greater(least, b)) | bits(greater(b, most)) | (bits(equal(b, b)) ^ all);
-        if (low != 0 && (low & ~bits(equal(a, never))) != 0) {
-            return false;
-        }
-        if (high != 0 && (high & ~bits(equal(b, never))) != 0) {
+    for (; i + F64::lanes <= n; i += F64::lanes) {
+        if (!are_scores(load(values + i))) {
             return false;
         }
     }
@@ -58,60 +58,90 @@ bool valid(const double *values, std::size_t n) noexcept {
 
 bool center(const double *emissions, std::size_t rows, std::size_t states, std::size_t padded, double *out,
             double *offsets) noexcept {
-    if (!valid(emissions, rows * states)) {
-        return false;
+    double largest[kBlock];
+    if (states < F64::lanes) {
+        for (std::size_t r = 0; r < rows; ++r) {
+            const double *row = emissions + r * states;
+            largest[r] = kNone;
+            for (std::size_t k = 0; k < states; ++k) {
+                if (!is_score(row[k])) {
+                    return false;
+                }
+                largest[r] = row[k] > largest[r] ? row[k] : largest[r];
+            }
+        }
+    } else {
+        F64 most[kBlock];
+        F64 zero = broadcast(0.0);
+        F64 least = zero;
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            const double *row = emissions + (r < rows ? r : 0) * states;
+            F64 part = load(row + states - F64::lanes); // overlaps others, which no maximum minds
+            most[r] = part;
+            least = min(part, least);
+            zero = add(sub(part, part), zero); // NaN and infinities leave NaN
+            for (std::size_t k = 0; k + F64::lanes < states; k += F64::lanes) {
+                part = load(row + k);
+                most[r] = max(part, most[r]);
+                least = min(part, least);
+                zero = add(sub(part, part), zero);
+            }
+        }
+        if (bits(equal(zero, broadcast(0.0))) != kAllLanes || any(greater(broadcast(-kMost), least))) {
+            if (!valid(emissions, rows * states)) {
+                return false;
+            }
+        }
+        for (std::size_t r = 0; r < kBlock; r += F64::lanes) {
+            const F64 found = largest_of(most + r);
+            if (any(greater(found, broadcast(kMost)))) {
+                return false;
+            }
+            store(largest + r, found);
+        }
     }
     for (std::size_t r = 0; r < rows; ++r) {
         const double *row = emissions + r * states;
         double *to = out + r * padded;
-        std::size_t k = 0;
-        double largest = kNone;
-        if (states >= F64::lanes) {
-            F64 most = load(row);
-            for (k = F64::lanes; k + F64::lanes <= states; k += F64::lanes) {
-                most = max(most, load(row + k));
-            }
-            double lanes[F64::lanes];
-            store(lanes, most);
-            for (const double lane : lanes) {
-                largest = lane > largest ? lane : largest;
-            }
-        }
-        for (; k < states; ++k) {
-            largest = row[k] > largest ? row[k] : largest;
-        }
-        const double offset = largest == kNone ? 0.0 : largest;
+        const double offset = largest[r] == kNone ? 0.0 : largest[r];
         offsets[r] = offset;
-        for (k = 0; k + F64::lanes <= states; k += F64::lanes) {
-            store(to + k, sub(load(row + k), broadcast(offset)));
-        }
-        for (; k < states; ++k) {
-            to[k] = row[k] - offset;
-        }
-        for (; k < padded; ++k) {
-            to[k] = 0.0;
+        if (states < F64::lanes) {
+            for (std::size_t k = 0; k < states; ++k) {
+                to[k] = row[k] - offset;
+            }
+        } else {
+            for (std::size_t k = 0; k + F64::lanes < states; k += F64::lanes) {
+                store(to + k, sub(load(row + k), broadcast(offset)));
+            }
+            store(to + states - F64::lanes, sub(load(row + states - F64::lanes), broadcast(offset)));
         }
     }
     return true;
 }
 
-// The 8 ends of a block, one vector of states.
-template <typename Vector> struct Ends {
-    Vector best[kBlock];
+// What the 8 ends of a block have seen, for one vector of states.
+template <typename Vector, std::size_t Width> class Ends {
+  public:
+    Ends(const ViterbiGroup &group, std::size_t lane) : group_(group), lane_(lane), best_(group.pending + lane) {}
 
     [[nodiscard]] Vector lowest() const {
-        Vector low = best[0];
+        Vector low = load_as<Vector>(best_);
         for (std::size_t r = 1; r < kBlock; ++r) {
-            low = min(low, best[r]);
+            low = min(low, load_as<Vector>(best_ + r * Width));
         }
         return low;
     }
 
-    // The places below `last` down to last - 8 * count; weight is that of `last - 1` at the first end.
-    template <std::size_t Width>
-    [[gnu::always_inline]] inline void see(const double *last, const double *weight, std::size_t count) {
+    // 8 * count places before `end`, for all states; `distance` is that of the place before `end` to the first end.
+    void see(std::size_t end, std::size_t distance, std::size_t count) {
         const Adder<Vector> plus;
-        const double *open = last - Width;
+        const double *open = group_.open + lane_ + end * Width - Width;
+        const double *weight = group_.weights + lane_ + (kBlock + distance) * Width;
+        Vector best[kBlock];
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            best[r] = load_as<Vector>(best_ + r * Width);
+        }
 #if CONV2D_PATH_IS_AVX512 || CONV2D_PATH_IS_NEON
         Vector seen[kBlock]; // the weights between this place and the ends; each serves 8 places
 #pragma GCC unroll 8
@@ -142,87 +172,235 @@ template <typename Vector> struct Ends {
             weight += Width;
         }
 #endif
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            store(best_ + r * Width, best[r]);
+        }
     }
+
+    // The bounds' places of one coarse bound that `wanted` has bits for, for one state only: a vector of places.
+    void see_state(std::size_t state, std::size_t first, unsigned wanted, std::size_t start) {
+        const Adder<F64> plus;
+        const std::size_t lane = lane_ + state;
+        F64 best[kBlock];
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            best[r] = broadcast(kNone);
+        }
+        for (; wanted != 0; wanted &= wanted - 1) {
+            const std::size_t place = first + static_cast<std::size_t>(__builtin_ctz(wanted)) * kViterbiFine;
+            const double *open = group_.turned + lane * group_.turned_stride + place;
+            const double *weight =
+                group_.backwards + lane * group_.backwards_stride + group_.zero - (start + 1 - place);
+            for (std::size_t i = 0; i < kViterbiFine; i += F64::lanes) {
+                const F64 places = load(open + i);
+#pragma GCC unroll 8
+                for (std::size_t r = 0; r < kBlock; ++r) {
+                    best[r] = max(plus(places, load(weight + i - r)), best[r]);
+                }
+            }
+        }
+        double largest[kBlock];
+        for (std::size_t r = 0; r < kBlock; r += F64::lanes) {
+            store(largest + r, largest_of(best + r));
+        }
+        double *to = best_ + state;
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            to[r * Width] = largest[r] > to[r * Width] ? largest[r] : to[r * Width];
+        }
+    }
+
+  private:
+    const ViterbiGroup &group_;
+    std::size_t lane_;
+    double *best_;
 };
 
 template <typename Vector, std::size_t Width>
 void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane) noexcept {
     const std::size_t start = block.start;
     const std::size_t end = start + block.passed + 1;
-    const double *weights = group.weights + lane;
-    const double *open = group.open + lane;
-    Ends<Vector> ends;
     for (std::size_t r = 0; r < kBlock; ++r) {
-        ends.best[r] = end <= block.durations ? add(load_as<Vector>(group.initial + lane),
-                                                    load_as<Vector>(group.opening + lane + (end + r) * Width))
-                                              : broadcast_as<Vector>(kNone);
+        store(group.pending + lane + r * Width, end <= block.durations
+                                                    ? add(load_as<Vector>(group.initial + lane),
+                                                          load_as<Vector>(group.opening + lane + (end + r) * Width))
+                                                    : broadcast_as<Vector>(kNone));
     }
-    // weights has kBlock rows before duration 0; the place before the block's first lies two before its first end.
-    const double *nearest = weights + (kBlock + 2) * Width;
+    Ends<Vector, Width> ends(group, lane);
     const std::size_t reach = block.durations > 1 ? block.durations - 1 : 0; // places before the block
     const std::size_t oldest = start > reach ? start - reach : 0;
     if (!block.pruned) {
-        ends.template see<Width>(open + start * Width, nearest, (start - oldest + kBlock - 1) / kBlock);
-    } else {
-        const std::size_t newest = start / kViterbiCoarse;
-        ends.template see<Width>(open + start * Width, nearest, (start - newest * kViterbiCoarse) / kBlock);
-        const std::size_t first = oldest / kViterbiCoarse;
-        const auto look = [&](std::size_t coarse) __attribute__((always_inline)) {
-            Vector low = ends.lowest();
-            for (std::size_t place = (coarse + 1) * kViterbiCoarse; place > coarse * kViterbiCoarse;) {
-                place -= kViterbiFine;
-                const Vector bound = add(load_as<Vector>(group.fine_max + lane + place / kViterbiFine * Width),
-                                         load_as<Vector>(group.fine_weight + lane + (start - place) / kBlock * Width));
-                if (any(greater(bound, low))) {
-                    ends.template see<Width>(open + (place + kViterbiFine) * Width,
-                                             nearest + (start - place - kViterbiFine) * Width, kViterbiFine / kBlock);
-                    low = ends.lowest();
+        ends.see(start, 2, (start - oldest + kBlock - 1) / kBlock);
+        return;
+    }
+    const std::size_t newest = start / kViterbiCoarse;
+    const std::size_t first = oldest / kViterbiCoarse;
+    ends.see(start, 2, (start - newest * kViterbiCoarse) / kBlock);
+    constexpr std::size_t kParts = kViterbiCoarse / kViterbiFine;
+    constexpr unsigned kFew = Vector::lanes / 4 + 1;
+    const auto look = [&](std::size_t coarse) __attribute__((always_inline)) {
+        const Vector low = ends.lowest();
+        unsigned wanted[kParts];
+        unsigned states = 0;
+        unsigned parts = 0;
+        for (std::size_t part = 0; part < kParts; ++part) {
+            const std::size_t place = coarse * kViterbiCoarse + part * kViterbiFine;
+            const Vector bound = add(load_as<Vector>(group.fine_max + lane + place / kViterbiFine * Width),
+                                     load_as<Vector>(group.fine_weight + lane + (start - place) / kBlock * Width));
+            wanted[part] = bits(greater(bound, low));
+            states |= wanted[part];
+            parts |= (wanted[part] != 0 ? 1u : 0u) << part;
+        }
+        if (Vector::lanes > 2 && static_cast<unsigned>(__builtin_popcount(states)) <= kFew) {
+            for (; states != 0; states &= states - 1) {
+                const auto state = static_cast<std::size_t>(__builtin_ctz(states));
+                unsigned mine = 0;
+                for (std::size_t part = 0; part < kParts; ++part) {
+                    mine |= (wanted[part] >> state & 1u) << part;
                 }
+                ends.see_state(state, coarse * kViterbiCoarse, mine, start);
             }
-        };
-        const auto bound_of = [&](std::size_t coarse) {
-            return add(load_as<Vector>(group.coarse_max + lane + coarse * Width),
-                       load_as<Vector>(group.coarse_weight + lane + (start - coarse * kViterbiCoarse) / kBlock * Width));
-        };
-        if (newest - first <= 4) {
-            for (std::size_t coarse = newest; coarse-- > first;) {
-                look(coarse);
+            return;
+        }
+        for (std::size_t part = kParts; part-- > 0;) {
+            if ((parts >> part & 1u) != 0) {
+                const std::size_t after = coarse * kViterbiCoarse + (part + 1) * kViterbiFine;
+                ends.see(after, start + 2 - after, kViterbiFine / kBlock);
             }
-        } else {
-            // The most promising of each lane first: what they reach rules out most of the others.
-            Vector highest = broadcast_as<Vector>(kNone);
-            Vector where = broadcast_as<Vector>(static_cast<double>(first));
-            Vector number = broadcast_as<Vector>(static_cast<double>(newest));
-            const Vector one = broadcast_as<Vector>(1.0);
-            for (std::size_t coarse = newest; coarse-- > first;) {
-                const Vector bound = bound_of(coarse);
-                number = sub(number, one);
-                const auto better = greater(bound, highest);
-                highest = max(bound, highest);
-                where = select(better, number, where);
-                store(block.bounds + coarse * kBlock, bound);
-                block.done[coarse] = 0;
+        }
+    };
+    if (newest - first <= 4) {
+        for (std::size_t coarse = newest; coarse-- > first;) {
+            look(coarse);
+        }
+        return;
+    }
+    // The most promising of each lane first: what they reach rules out most of the others.
+    Vector highest = broadcast_as<Vector>(kNone);
+    Vector where = broadcast_as<Vector>(static_cast<double>(first));
+    Vector number = broadcast_as<Vector>(static_cast<double>(newest));
+    const Vector one = broadcast_as<Vector>(1.0);
+    for (std::size_t coarse = newest; coarse-- > first;) {
+        const Vector bound =
+            add(load_as<Vector>(group.coarse_max + lane + coarse * Width),
+                load_as<Vector>(group.coarse_weight + lane + (start - coarse * kViterbiCoarse) / kBlock * Width));
+        number = sub(number, one);
+        const auto better = greater(bound, highest);
+        highest = max(bound, highest);
+        where = select(better, number, where);
+        store(block.bounds + coarse * kBlock, bound);
+        block.done[coarse] = 0;
+    }
+    double numbers[Vector::lanes];
+    store(numbers, where);
+    for (const double one_lane : numbers) {
+        const auto coarse = static_cast<std::size_t>(one_lane);
+        if (block.done[coarse] == 0) {
+            block.done[coarse] = 1;
+            look(coarse);
+        }
+    }
+    Vector low = ends.lowest();
+    for (std::size_t coarse = newest; coarse-- > first;) {
+        if (any(greater(load_as<Vector>(block.bounds + coarse * kBlock), low)) && block.done[coarse] == 0) {
+            look(coarse);
+            low = ends.lowest();
+        }
+    }
+}
+
+// The block's 8 rows of `width` doubles, each column to its own place.
+template <typename Vector> void turn_rows(const double *rows, std::size_t width, std::size_t columns, double *to,
+                                          std::size_t stride, double *also, std::size_t also_stride) {
+    constexpr std::size_t kLanes = Vector::lanes;
+    for (std::size_t lane = 0; lane < columns; lane += kLanes) {
+        for (std::size_t r = 0; r < kBlock; r += kLanes) {
+            Vector part[kLanes];
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < kLanes; ++i) {
+                part[i] = load_as<Vector>(rows + (r + i) * width + lane);
             }
-            double numbers[Vector::lanes];
-            store(numbers, where);
-            for (const double one_lane : numbers) {
-                const auto coarse = static_cast<std::size_t>(one_lane);
-                if (block.done[coarse] == 0) {
-                    block.done[coarse] = 1;
-                    look(coarse);
-                }
-            }
-            Vector low = ends.lowest();
-            for (std::size_t coarse = newest; coarse-- > first;) {
-                if (any(greater(load_as<Vector>(block.bounds + coarse * kBlock), low)) && block.done[coarse] == 0) {
-                    look(coarse);
-                    low = ends.lowest();
+            transpose(part);
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < kLanes; ++i) {
+                store(to + (lane + i) * stride + r, part[i]);
+                if (also != nullptr) {
+                    store(also + (lane + i) * also_stride + r, part[i]);
                 }
             }
         }
     }
-    for (std::size_t r = 0; r < kBlock; ++r) {
-        store(group.pending + lane + r * Width, ends.best[r]);
+}
+
+void turn(const ViterbiBlock &block) noexcept {
+    for (std::size_t g = 0; g < block.groups_count; ++g) {
+        const ViterbiGroup &group = block.groups[g];
+        double *turned = group.turned + block.start;
+        double *kept = block.places + group.first * block.places_stride;
+        const double *open = group.open + block.start * group.width;
+        const double *written = block.written + group.first;
+        double *also = block.moved ? nullptr : turned;
+        if (group.width == 8) {
+            turn_rows<F64>(written, block.padded, 8, kept, block.places_stride, also, group.turned_stride);
+        } else {
+            turn_rows<F64Half>(written, block.padded, 4, kept, block.places_stride, also, group.turned_stride);
+        }
+        for (std::size_t lane = 0; block.moved && lane < group.width; ++lane) {
+            for (std::size_t r = 0; r < kBlock; ++r) {
+                turned[lane * group.turned_stride + r] = open[r * group.width + lane];
+            }
+        }
+    }
+}
+
+ViterbiBest best(const double *places, const double *weights, std::size_t n, const double *amounts,
+                 std::size_t amounts_count, double least) noexcept {
+    const auto score = [&](std::size_t i) __attribute__((always_inline)) {
+        F64 sum = load(places + i);
+        for (std::size_t m = 0; m < amounts_count; ++m) {
+            sum = add(sum, broadcast(amounts[m]));
+        }
+        return add(sum, load(weights + i));
+    };
+    const auto score_one = [&](std::size_t i) {
+        double sum = places[i];
+        for (std::size_t m = 0; m < amounts_count; ++m) {
+            sum += amounts[m];
+        }
+        return sum + weights[i];
+    };
+    F64 most = broadcast(least);
+    F64 other = most;
+    std::size_t i = 0;
+    for (; i + 2 * F64::lanes <= n; i += 2 * F64::lanes) {
+        most = max(score(i), most);
+        other = max(score(i + F64::lanes), other);
+    }
+    const std::size_t tail = i;
+    double lanes[F64::lanes];
+    store(lanes, max(most, other));
+    double value = least;
+    for (const double lane : lanes) {
+        value = lane > value ? lane : value;
+    }
+    for (; i < n; ++i) {
+        const double one = score_one(i);
+        value = one > value ? one : value;
+    }
+    if (!(value > least)) {
+        return {least, n};
+    }
+    while (i > tail) {
+        if (score_one(--i) == value) {
+            return {value, i};
+        }
+    }
+    for (;;) { // it is there
+        i -= F64::lanes;
+        const unsigned found = bits(equal(score(i), broadcast(value)));
+        if (found != 0) {
+            return {value, i + 31u - static_cast<unsigned>(__builtin_clz(found))};
+        }
     }
 }
 
@@ -238,9 +416,8 @@ void gather(const ViterbiBlock &block, const ViterbiGroup &group) noexcept {
     }
 }
 
-template <typename Vector, std::size_t Width>
-[[gnu::always_inline]] inline void relax_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane,
-                                               std::size_t r) {
+template <typename Vector, std::size_t Width> [[gnu::always_inline]] inline void
+relax_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane, std::size_t r) {
     const Vector place = load_as<Vector>(group.open + lane + (block.start + r) * Width);
     const double *weight = group.weights + lane + (kBlock + 1) * Width;
     double *pending = group.pending + lane + r * Width;
@@ -261,9 +438,8 @@ void relax(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t r) 
     }
 }
 
-template <typename Vector, std::size_t Width>
-[[gnu::always_inline]] inline void enter_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane,
-                                               std::size_t r) {
+template <typename Vector, std::size_t Width> [[gnu::always_inline]] inline void
+enter_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::size_t lane, std::size_t r) {
     const Adder<Vector> plus;
     const std::size_t column = group.first + lane;
     const double *matrix = block.transitions + r * block.transitions_step + column;
@@ -286,7 +462,7 @@ template <typename Vector, std::size_t Width>
     const Vector score = sub(entered, load_as<Vector>(block.sums + column));
     const std::size_t place = block.start + r;
     store(group.open + lane + place * Width, score);
-    store(block.places + r * block.padded + column, score);
+    store(block.written + r * block.padded + column, score);
     store(block.ends + r * block.padded + column, load_as<Vector>(ended + column));
     if (block.pruned) {
         double *fine = group.fine_max + lane + place / kViterbiFine * Width;
@@ -313,40 +489,216 @@ template <typename Each> [[gnu::always_inline]] inline void for_lanes(const Vite
 }
 
 void enter(const ViterbiBlock &block, std::size_t r) noexcept {
-    for_lanes(block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
-                         __attribute__((always_inline)) { enter_lanes<Vector, Width>(block, group, lane, r); });
+    for_lanes(
+        block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
+                   __attribute__((always_inline)) { enter_lanes<Vector, Width>(block, group, lane, r); });
+}
+
+// A whole block of states that fit one vector: nothing but the history leaves the registers.
+template <typename Vector> std::size_t advance_vector(const ViterbiBlock &block) noexcept {
+    constexpr std::size_t kWidth = Vector::lanes;
+    const ViterbiGroup &group = *block.groups;
+    const Vector never = broadcast_as<Vector>(kNone);
+    const Vector limit = broadcast_as<Vector>(block.limit);
+    const Vector other_limit = broadcast_as<Vector>(-block.limit);
+    Vector transitions[kWidth];
+    Vector pending[kBlock];
+    Vector sum = load_as<Vector>(block.sums);
+    Vector ended = load_as<Vector>(block.ended);
+    Vector highest = never;
+    const double *weights = group.weights + (kBlock + 1) * kWidth;
+    double *open = group.open + block.start * kWidth;
+    std::size_t stopped = kBlock;
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kBlock; ++r) {
+        pending[r] = load_as<Vector>(group.pending + r * kWidth);
+    }
+#pragma GCC unroll 8
+    for (std::size_t from = 0; from < kWidth; ++from) {
+        transitions[from] = from < block.states ? load_as<Vector>(block.transitions + from * kWidth) : never;
+    }
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kBlock; ++r) {
+        double *ends = block.ends + r * kWidth;
+        store(ends, ended);
+        Vector entered[kWidth];
+#pragma GCC unroll 8
+        for (std::size_t from = 0; from < kWidth; ++from) {
+            entered[from] = add(broadcast_as<Vector>(ends[from]), transitions[from]);
+        }
+#pragma GCC unroll 3
+        for (std::size_t half = kWidth / 2; half != 0; half /= 2) {
+#pragma GCC unroll 4
+            for (std::size_t from = 0; from < half; ++from) {
+                entered[from] = max(entered[from], entered[from + half]);
+            }
+        }
+        const Vector score = sub(entered[0], sum);
+        store(open + r * kWidth, score);
+        store(block.written + r * kWidth, score);
+        highest = max(score, highest);
+        const Vector next = add(sum, load_as<Vector>(block.emissions + r * kWidth));
+        if (bits(greater(other_limit, next)) | bits(greater(next, limit))) {
+            stopped = r;
+            break;
+        }
+        sum = next;
+#pragma GCC unroll 8
+        for (std::size_t j = r; j < kBlock; ++j) {
+            pending[j] = max(add(score, load_as<Vector>(weights + (j - r) * kWidth)), pending[j]);
+        }
+        ended = add(sum, pending[r]);
+    }
+    store(block.sums, sum);
+    store(block.ended, ended);
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kBlock; ++r) {
+        store(group.pending + r * kWidth, pending[r]);
+    }
+    if (block.pruned) {
+        double *fine = group.fine_max + block.start / kViterbiFine * kWidth;
+        double *coarse = group.coarse_max + block.start / kViterbiCoarse * kWidth;
+        store(fine, block.start % kViterbiFine == 0 ? highest : max(highest, load_as<Vector>(fine)));
+        store(coarse, block.start % kViterbiCoarse == 0 ? highest : max(highest, load_as<Vector>(coarse)));
+    }
+    return stopped;
 }
 
 std::size_t advance(const ViterbiBlock &block, std::size_t from, std::size_t to) noexcept {
+    if (from == 0 && to == kBlock && block.groups_count == 1) {
+        if (block.padded == F64::lanes) {
+            return advance_vector<F64>(block);
+        }
+        if (block.padded == F64Half::lanes) {
+            return advance_vector<F64Half>(block);
+        }
+    }
     for (std::size_t r = from; r < to; ++r) {
         enter(block, r);
         const double *emissions = block.emissions + r * block.padded;
         unsigned beyond = 0;
-        for_lanes(block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
-                             __attribute__((always_inline)) {
-            const std::size_t column = group.first + lane;
-            const Vector sum = add(load_as<Vector>(block.sums + column), load_as<Vector>(emissions + column));
-            beyond |= bits(greater(broadcast_as<Vector>(-block.limit), sum)) |
-                      bits(greater(sum, broadcast_as<Vector>(block.limit)));
-        });
+        for_lanes(
+            block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group,
+                                                           std::size_t lane) __attribute__((always_inline)) {
+                const std::size_t column = group.first + lane;
+                const Vector sum = add(load_as<Vector>(block.sums + column), load_as<Vector>(emissions + column));
+                beyond |= bits(greater(broadcast_as<Vector>(-block.limit), sum)) |
+                          bits(greater(sum, broadcast_as<Vector>(block.limit)));
+            });
         if (beyond != 0) {
             return r;
         }
-        for_lanes(block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
-                             __attribute__((always_inline)) {
-            const std::size_t column = group.first + lane;
-            const Vector sum = add(load_as<Vector>(block.sums + column), load_as<Vector>(emissions + column));
-            store(block.sums + column, sum);
-            relax_lanes<Vector, Width>(block, group, lane, r);
-            store(block.ended + column, add(sum, load_as<Vector>(group.pending + lane + r * Width)));
-        });
+        for_lanes(
+            block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group,
+                                                           std::size_t lane) __attribute__((always_inline)) {
+                const std::size_t column = group.first + lane;
+                const Vector sum = add(load_as<Vector>(block.sums + column), load_as<Vector>(emissions + column));
+                store(block.sums + column, sum);
+                relax_lanes<Vector, Width>(block, group, lane, r);
+                store(block.ended + column, add(sum, load_as<Vector>(group.pending + lane + r * Width)));
+            });
     }
     return to;
+}
+
+// `emissions` hold the weight of the one duration, too.
+template <typename Vector>
+void advance_plain_vector(const ViterbiBlock &block, std::size_t start, std::size_t to) noexcept {
+    constexpr std::size_t kWidth = Vector::lanes;
+    const Vector never = broadcast_as<Vector>(kNone);
+    Vector transitions[kWidth];
+    Vector numbers[kWidth];
+#pragma GCC unroll 8
+    for (std::size_t from = 0; from < kWidth; ++from) {
+        transitions[from] = from < block.states ? load_as<Vector>(block.transitions + from * kWidth) : never;
+        numbers[from] = broadcast_as<Vector>(static_cast<double>(from));
+    }
+    Vector ended = load_as<Vector>(block.ended);
+    for (std::size_t r = start; r < to; ++r) {
+        double *ends = block.ends + r * kWidth;
+        store(ends, ended);
+        Vector entered[kWidth];
+        Vector best[kWidth];
+#pragma GCC unroll 8
+        for (std::size_t from = 0; from < kWidth; ++from) {
+            entered[from] = add(broadcast_as<Vector>(ends[from]), transitions[from]);
+            best[from] = entered[from];
+        }
+#pragma GCC unroll 3
+        for (std::size_t half = kWidth / 2; half != 0; half /= 2) {
+#pragma GCC unroll 4
+            for (std::size_t from = 0; from < half; ++from) {
+                best[from] = max(best[from], best[from + half]);
+            }
+        }
+        ended = add(best[0], load_as<Vector>(block.emissions + r * kWidth));
+        Vector origin = numbers[kWidth - 1];
+#pragma GCC unroll 8
+        for (std::size_t later = 0; later < kWidth; ++later) { // the smallest last
+            const std::size_t from = kWidth - 1 - later;
+            origin = select(equal(entered[from], best[0]), numbers[from], origin);
+        }
+        store_bytes(block.origins + r * kWidth, origin);
+    }
+    store(block.ended, ended);
+}
+
+void advance_plain(const ViterbiBlock &block, std::size_t start, std::size_t to) noexcept {
+    if (block.padded == F64::lanes && block.transitions_step == 0) {
+        advance_plain_vector<F64>(block, start, to);
+        return;
+    }
+    if (block.padded == F64Half::lanes && block.transitions_step == 0) {
+        advance_plain_vector<F64Half>(block, start, to);
+        return;
+    }
+    for (std::size_t r = start; r < to; ++r) {
+        double *ends = block.ends + r * block.padded;
+        for (std::size_t k = 0; k < block.padded; ++k) {
+            ends[k] = block.ended[k];
+        }
+        const double *matrix = block.transitions + r * block.transitions_step;
+        for_lanes(
+            block, [&]<typename Vector, std::size_t Width>(const ViterbiGroup &group, std::size_t lane)
+                       __attribute__((always_inline)) {
+                           const std::size_t column = group.first + lane;
+                           const auto entered = [&](std::size_t from) __attribute__((always_inline)) {
+                               return add(broadcast_as<Vector>(ends[from]),
+                                          load_as<Vector>(matrix + from * block.padded + column));
+                           };
+                           const std::size_t half = block.states / 2; // two chains at once
+                           const Vector one = broadcast_as<Vector>(1.0);
+                           Vector low = entered(0);
+                           Vector high = entered(half);
+                           Vector low_origin = broadcast_as<Vector>(0.0);
+                           Vector high_origin = broadcast_as<Vector>(static_cast<double>(half));
+                           Vector low_number = low_origin;
+                           Vector high_number = high_origin;
+                           for (std::size_t from = 1; from < half; ++from) {
+                               low_number = add(low_number, one);
+                               const Vector score = entered(from);
+                               low_origin = select(greater(score, low), low_number, low_origin);
+                               low = max(score, low);
+                           }
+                           for (std::size_t from = half + 1; from < block.states; ++from) {
+                               high_number = add(high_number, one);
+                               const Vector score = entered(from);
+                               high_origin = select(greater(score, high), high_number, high_origin);
+                               high = max(score, high);
+                           }
+                           const Vector origin = select(greater(high, low), high_origin, low_origin);
+                           store(block.ended + column,
+                                 add(max(high, low), load_as<Vector>(block.emissions + r * block.padded + column)));
+                           if (block.states <= 256) {
+                               store_bytes(block.origins + r * block.padded + column, origin);
+                           }
+                       });
+    }
 }
 
 } // namespace
 
 extern const ViterbiKernels kViterbiKernels;
-constexpr ViterbiKernels kViterbiKernels{center, valid, gather, relax, advance, enter};
+constexpr ViterbiKernels kViterbiKernels{center, valid, gather, relax, advance, advance_plain, turn, best, enter};
 
 } // namespace conv2d::simd::CONV2D_PATH

@@ -18,41 +18,57 @@ inline constexpr std::size_t kViterbiFine = 16;   // that a second, tighter one 
 
 // Rows are `width` doubles wide. Place numbers count from the place of row 0, which is a multiple of kViterbiCoarse.
 struct ViterbiGroup {
-    std::size_t width;       // 8 or 4
-    std::size_t first;       // its first state; lane numbers of all groups make up a padded row
-    double *open;            // by place: scores of beginning there, less the sum there
-    double *fine_max;        // largest of each kViterbiFine and kViterbiCoarse places
+    std::size_t width; // 8 or 4
+    std::size_t first; // its first state; lane numbers of all groups make up a padded row
+    double *open;      // by place: scores of beginning there, less the sum there
+    double *fine_max;  // largest of each kViterbiFine and kViterbiCoarse places
     double *coarse_max;
-    const double *weights;   // by duration, from kViterbiBlock rows of -inf before duration 0 on
+    const double *weights;       // by duration, from kViterbiBlock rows of -inf before duration 0 on
     const double *fine_weight;   // largest weight between the places of a bound and the ends of a block, by their
     const double *coarse_weight; // distance in blocks
-    const double *opening;   // by duration: weights of a segment that began at place 0
-    const double *initial;   // (width,) scores of place 0, less the sum there
-    double *pending;         // (8, width) by end of the block: largest score seen, less the sum there
+    const double *opening;       // by duration: weights of a segment that began at place 0
+    const double *initial;       // (width,) scores of place 0, less the sum there
+    double *pending;             // (8, width) by end of the block: largest score seen, less the sum there
+    // The same by state, one row a state: scores by place up to the last whole block, and weights from the longest
+    // duration down to the shortest, which a duration of `zero` would follow; with -inf before the longest.
+    double *turned;
+    std::size_t turned_stride;
+    const double *backwards;
+    std::size_t backwards_stride;
+    std::size_t zero;
 };
 
 struct ViterbiBlock {
     const ViterbiGroup *groups;
     std::size_t groups_count;
     std::size_t states;
-    std::size_t padded;      // lanes of all groups
-    std::size_t durations;   // the longest
-    std::size_t start;       // place of the block's first frame, counted from row 0
-    std::size_t passed;      // that place in the recording is start + passed
-    const double *transitions; // (states, padded)
+    std::size_t padded;           // lanes of all groups
+    std::size_t durations;        // the longest
+    std::size_t start;            // place of the block's first frame, counted from row 0
+    std::size_t passed;           // that place in the recording is start + passed
+    const double *transitions;    // (states, padded)
     std::size_t transitions_step; // from the matrix of one frame to that of the next
-    const double *emissions; // (8, padded) less the largest of their frame
-    double *sums;            // (padded,) emissions since the last shift
-    double *ended;           // (padded,)
-    double *places;          // (8, padded) where the new rows of `open` are kept for the traceback, by frame
-    double *ends;            // (8, padded) where `ended` is kept as the change of state saw it
-    double *bounds;          // scratch: a row of 8 for each kViterbiCoarse places that are held
-    unsigned char *done;     // scratch: one for each of them
-    double limit;            // sums beyond it must be shifted first
-    bool pruned;             // whether bounds are kept and used
+    const double *emissions;      // (8, padded) less the largest of their frame
+    double *sums;                 // (padded,) emissions since the last shift
+    double *ended;                // (padded,)
+    double *written;              // (8, padded) scores of the block's places as they were written first
+    bool moved;                   // whether they were moved since, unlike those in `open`
+    double *places;               // where these are kept for the traceback: 8 doubles a state
+    std::size_t places_stride;    // from those of one state to those of the next
+    double *ends;                 // (8, padded) where `ended` is kept as the change of state saw it
+    double *bounds;               // scratch: a row of 8 for each kViterbiCoarse places that are held
+    unsigned char *done;          // scratch: one for each of them
+    unsigned char *origins;       // (8, padded) where the states before are kept, when all segments are of one frame
+    double limit;                 // sums beyond it must be shifted first
+    bool pruned;                  // whether bounds are kept and used
 };
 
-// Ends of the block that `gather` looked at, for the caller's choice of the kernel.
+// The largest of places[i] + amounts.. + weights[i], added in this order, and the last i that reaches it.
+struct ViterbiBest {
+    double value;
+    std::size_t index;
+};
+
 struct ViterbiKernels {
     // Emissions less the largest of their frame, padded with 0; offsets[r] gets what was taken from row r. False when
     // a score is NaN, +inf or beyond +-1e200.
@@ -67,6 +83,13 @@ struct ViterbiKernels {
     // Frames from .. to - 1 of the block. Stops early after beginning the segments of a frame that takes a sum beyond
     // the limit; returns the frame at which it stopped, or `to`.
     std::size_t (*advance)(const ViterbiBlock &block, std::size_t from, std::size_t to) noexcept;
+    // Frames from .. to - 1 of the block where every segment is of one frame. Of states beyond 256 no origin is kept.
+    void (*advance_plain)(const ViterbiBlock &block, std::size_t from, std::size_t to) noexcept;
+    // Copies the block's places to `turned` and to where they are kept.
+    void (*turn)(const ViterbiBlock &block) noexcept;
+    // Index n when nothing is larger than `least`.
+    ViterbiBest (*best)(const double *places, const double *weights, std::size_t n, const double *amounts,
+                        std::size_t amounts_count, double least) noexcept;
     // Begins segments at frame r only.
     void (*enter)(const ViterbiBlock &block, std::size_t r) noexcept;
 };
