@@ -27,7 +27,7 @@ i to j scores log_transitions[i, j]; self-transitions count like any other, -inf
 finite within +-1e200 or -inf; rows need not be normalised, they are taken as log weights.
 
 log_emissions    (T, K) real; a frame without data is a row of zeros
-log_transitions  (K, K) [from, to]
+log_transitions  (K, K) [from, to], or (T, K, K), one matrix for the changes into each frame (the first is not used)
 log_initial      (K,)
 log_durations    (K, D), column 0 is a duration of one frame; D may be larger than T
 censoring        'none'; 'right': the last segment scores log P(duration >= d), d up to D; 'left', equilibrium:

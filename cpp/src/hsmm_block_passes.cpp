@@ -18,7 +18,8 @@ std::size_t padded(std::size_t states) { return (states + 7) / 8 * 8; }
 
 } // namespace
 
-BlockPass::BlockPass(std::size_t states, std::size_t width, std::size_t ring, std::size_t chunks, bool keep_ended) {
+BlockPass::BlockPass(std::size_t states, std::size_t width, std::size_t ring, bool wraps, std::size_t chunks,
+                     bool keep_ended) {
     const std::size_t rows = ring * kBlockRows;
     const std::size_t scratch = 8 * (chunks + 2) + width;
     memory_ = WorkBlock(width * (3 * rows + 3 * ring + 2 * kBlockRows + 6) + scratch + (keep_ended ? 2 * rows * width : 0));
@@ -30,7 +31,7 @@ BlockPass::BlockPass(std::size_t states, std::size_t width, std::size_t ring, st
     };
     pass_.states = states;
     pass_.width = width;
-    pass_.ring = ring - 1;
+    pass_.ring = wraps ? ring - 1 : ~std::size_t{0};
     pass_.sources = take(rows * width);
     pass_.mantissa = take(rows * width);
     pass_.exponent = take(rows * width);
@@ -124,8 +125,8 @@ class ForwardBackward {
           kernels_(simd::posterior_kernels(simd_path())),
           inner_([this](std::size_t k) { return weights_.inner(k); }, states_, width_, weights_.durations),
           offsets_(frames_), with_counts_(with_counts), chunks_(inner_.chunks().chunks),
-          forward_(states_, width_, std::bit_ceil(blocks_ + 1), chunks_, with_counts),
-          backward_(states_, width_, std::bit_ceil(chunks_ + 2), chunks_, with_counts),
+          forward_(states_, width_, blocks_ + 1, false, chunks_, with_counts),
+          backward_(states_, width_, std::bit_ceil(chunks_ + 2), true, chunks_, with_counts),
           products_(blocks_ * 2 * width_), emissions_(width_), opening_(2 * width_), suspect_(width_) {
         if (from_left_) {
             first_ = DurationTable([this](std::size_t k) { return weights_.first(k); }, states_, width_,
@@ -204,8 +205,8 @@ bool ForwardBackward::open_block(std::size_t block, bool backwards) {
     double *const product = emissions_.product();
     std::copy_n(backwards ? saved : product, 2 * width_, backwards ? product : saved);
     const bool within =
-        kernels_.emissions(log_emissions_.data + start * states_, frames, states_, width_, product,
-                           offsets_.data() + start, rows_);
+        kernels_.emissions(log_emissions_.data + start * states_, frames, states_, width_,
+                           (frames_ - start) * states_, product, offsets_.data() + start, rows_);
     simd::Pass &pass = backwards ? backward_.state() : forward_.state();
     pass.multiply = emissions_.row(backwards ? 1 : 0, 0);
     pass.divide = emissions_.row(backwards ? 0 : 1, 0);
@@ -219,6 +220,9 @@ bool ForwardBackward::open_block(std::size_t block, bool backwards) {
             const bool none = block > 0 && k < states_ && impossible(start - 1, k);
             behind[k] = none ? 0.0 : 1.0;
             pass.impossible = pass.impossible || none;
+        }
+        if (pass.impossible && !rows_.impossible) {
+            std::fill_n(emissions_.row(3, 0), kBlockRows * width_, 1.0);
         }
     }
     return within;
@@ -394,9 +398,8 @@ bool ForwardBackward::backward(Matrix<double> posteriors, ExpectedCounts &counts
                     const std::size_t forward_row =
                         ((place / kBlockRows & forward_.state().ring) * kBlockRows + place % kBlockRows) * 2 * width_;
                     const std::size_t backward_row = ((m & pass.ring) * kBlockRows + row) * 2 * width_;
-                    held = held && kernels_.count_changes(forward_.state().ended + forward_row,
-                                                          pass.ended + backward_row, states_, width_,
-                                                          forward_transitions.at(place), changes_.data());
+                    kernels_.count_changes(forward_.state().ended + forward_row, pass.ended + backward_row, states_,
+                                           width_, forward_transitions.at(place), changes_.data());
                 }
             }
             kernels_.leave_row(pass, row);
@@ -490,26 +493,20 @@ void ForwardBackward::add_first_segments(ExpectedCounts &counts) {
 
 // Writes the rows of a block that no segment can reach any more.
 void ForwardBackward::finish_rows(std::size_t block, Matrix<double> posteriors) {
-    const std::size_t end = std::min(frames_, (block + 1) * kBlockRows);
+    const std::size_t start = block * kBlockRows;
+    const std::size_t end = std::min(frames_, start + kBlockRows);
     const std::size_t last_begin = last_rows_.empty() ? frames_ : frames_ - weights_.durations;
-    for (std::size_t t = block * kBlockRows; t < end; ++t) {
-        double *const row = shares_.data() + (t & (share_ring_ * kBlockRows + kBlockRows - 1)) * width_;
-        const double *const first =
-            t * states_ < first_rows_.size() ? first_rows_.data() + t * states_ : nullptr;
-        const double *const last = t >= last_begin ? last_rows_.data() + (t - last_begin) * states_ : nullptr;
-        double *const out = posteriors.data + t * states_;
-        double sum = 0.0;
-        for (std::size_t k = 0; k < states_; ++k) {
-            const double share = row[k] + (first == nullptr ? 0.0 : first[k]) + (last == nullptr ? 0.0 : last[k]);
-            out[k] = share;
-            sum += share;
+    double *const rows = shares_.data() + (block & share_ring_) * kBlockRows * width_;
+    for (std::size_t t = start; t < end; ++t) {
+        for (std::size_t k = 0; k < states_ && t * states_ < first_rows_.size(); ++k) {
+            rows[(t - start) * width_ + k] += first_rows_[t * states_ + k];
         }
-        const double scale = 1.0 / sum; // one but for rounding
-        for (std::size_t k = 0; k < states_; ++k) {
-            out[k] *= scale;
+        for (std::size_t k = 0; k < states_ && t >= last_begin; ++k) {
+            rows[(t - start) * width_ + k] += last_rows_[(t - last_begin) * states_ + k];
         }
     }
-    std::fill_n(shares_.data() + (block & share_ring_) * kBlockRows * width_, kBlockRows * width_, 0.0);
+    kernels_.finish(rows, end - start, states_, width_, posteriors.data + start * states_);
+    std::fill_n(rows, kBlockRows * width_, 0.0);
 }
 
 void ForwardBackward::collect(ExpectedCounts &counts) const {

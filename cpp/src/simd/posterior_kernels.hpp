@@ -32,6 +32,7 @@ struct DurationChunks {
     const double *near_lossy = nullptr;    // (width,)
     const double *near_mantissa = nullptr; // (8, width)
     const double *near_exponent = nullptr; // (8, width)
+    bool near_is_lossy = false;            // for any state
 };
 
 // Products of emissions at the places of one block, and which of its frames each state can be in.
@@ -78,10 +79,10 @@ struct LinearTransitions {
 
 struct PosteriorKernels {
     // Products of emissions at places 8 block .. 8 block + 7 from the `product` at the first of them; moves `product`
-    // (2, width: mantissa, exponent) to the next block. Writes the largest score of each frame to `offsets`. Returns
+    // (2, width: mantissa, exponent) to the next block. `readable` doubles lie from the first score on. Writes the largest score of each frame to `offsets`. Returns
     // false when a finite score is too far below the largest for this arithmetic.
     bool (*emissions)(const double *log_emissions, std::size_t frames, std::size_t states, std::size_t width,
-                      double *product, double *offsets, EmissionRows &rows);
+                      std::size_t readable, double *product, double *offsets, EmissionRows &rows);
     // Sums for the 8 rows of block `block` what begins in the blocks before it.
     void (*bulk)(Pass &pass, std::size_t block, const DurationChunks &inner, const DurationChunks &opening,
                  const Opening &opened);
@@ -108,9 +109,12 @@ struct PosteriorKernels {
     void (*count)(const Pass &forward, const Pass &backward, std::size_t block, std::size_t blocks,
                   const DurationChunks &inner, double *counts, double *near_counts);
     // Adds to counts (states, width) the expected changes between what ends, (2, width), and what follows, (2, width),
-    // at one place. Returns false when this arithmetic cannot hold them.
-    bool (*count_changes)(const double *ends, const double *follows, std::size_t states, std::size_t width,
+    // at one place.
+    void (*count_changes)(const double *ends, const double *follows, std::size_t states, std::size_t width,
                           const LinearTransitions &transitions, double *counts);
+    // Writes rows of shares (frames, width), each divided by its sum, to posteriors (frames, states).
+    void (*finish)(const double *shares, std::size_t frames, std::size_t states, std::size_t width,
+                   double *posteriors);
 };
 
 CONV2D_DECLARE_KERNELS(PosteriorKernels, posterior_kernels)

@@ -116,7 +116,7 @@ class ScoreEmissions(StoredEmissions):
 
     def log_likelihood(self, X: npt.ArrayLike) -> FloatArray:
         """Log likelihoods (T, K), zeros in a row with NaN."""
-        scores = require_rows(X)
+        scores = require_rows(X, scores=True)
         return np.asarray(np.where(np.isnan(scores).any(axis=1, keepdims=True), 0.0, self.weight * scores))
 
     def update(self, X: npt.ArrayLike, posteriors: FloatArray) -> None:
@@ -127,11 +127,11 @@ class ScoreEmissions(StoredEmissions):
         return np.asarray(np.where(has_data[:, None], np.asarray(X, dtype=np.float64), np.nan))
 
 
-def require_rows(X: npt.ArrayLike) -> FloatArray:
-    """X (T,) or (T, F) as float64 (T, F); NaN is a missing value.
+def require_rows(X: npt.ArrayLike, *, scores: bool = False) -> FloatArray:
+    """X (T,) or (T, F) as float64 (T, F); NaN is a missing value, and -inf may be a score.
 
     Raises:
-        UsageError: no numbers, another shape, or +inf (E-TEMPORAL-021).
+        UsageError: no numbers, another shape, or infinite (E-TEMPORAL-021).
     """
     try:
         rows = np.asarray(X, dtype=np.float64)
@@ -140,8 +140,9 @@ def require_rows(X: npt.ArrayLike) -> FloatArray:
     rows = rows[:, None] if rows.ndim == 1 else rows
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise UsageError(f"E-TEMPORAL-021: X has shape {rows.shape}, expected (T, F), recordings one after the other")
-    if bool(np.isposinf(rows).any()):
-        row = int(np.isposinf(rows).any(axis=1).argmax())
+    infinite = np.isposinf(rows) if scores else np.isinf(rows)
+    if bool(infinite.any()):
+        row = int(infinite.any(axis=1).argmax())
         raise UsageError(
             f"E-TEMPORAL-021: X row {row} is infinite, expected finite numbers; NaN where there is no data"
         )

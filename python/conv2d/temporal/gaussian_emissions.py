@@ -1,5 +1,6 @@
 """Gaussian emissions: a mean and a covariance for each state, kept from collapsing onto single frames."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self, get_args
 
@@ -11,6 +12,7 @@ from conv2d.temporal.emissions import StoredEmissions, require_rows
 from conv2d.temporal.protocol import BoolArray, FloatArray, IntArray, require_positive
 
 CovarianceType = Literal["diag", "full", "spherical", "tied"]
+PIECE = 4096
 SMALLEST_COUNT = 1e-8
 """Frames that a state needs for its parameters to say anything; with fewer it keeps those it has."""
 
@@ -102,7 +104,7 @@ class GaussianEmissions(StoredEmissions):
 
     def prepare(self, X: npt.ArrayLike, n_states: int) -> None:
         """Measure each feature's spread over all frames, which the floor and the prior are shares of."""
-        rows = _finite(X)
+        rows = require_rows(X)
         empty = np.isnan(rows).all(axis=0)
         if empty.any():
             column = int(empty.argmax())
@@ -131,23 +133,38 @@ class GaussianEmissions(StoredEmissions):
         rows = self._rows(X)
         missing = np.isnan(rows)
         gaps = bool(missing.any())
+        by_feature = self.covariance_type in ("diag", "spherical")
+        roots, constants = self._precision_roots()
         out = np.empty((len(rows), len(self.means_)))
+        for piece in _pieces(len(rows)):
+            for state, mean in enumerate(self.means_):
+                off = rows[piece] - mean
+                if gaps:
+                    off[missing[piece]] = 0.0
+                whitened = off * roots[state] if by_feature else off @ roots[state]
+                np.einsum("tf,tf->t", whitened, whitened, out=out[piece, state])
+        if not gaps:
+            out += constants.sum(axis=1)
+        elif by_feature:
+            out += ~missing @ constants.T
+        else:
+            out += constants.sum(axis=1)
+            out[missing.any(axis=1)] = 0.0
+        out *= -0.5 * self.weight
+        # A row without data is a sum of nothing: 0.0, not -0.0.
+        out += 0.0
+        return out
+
+    def _precision_roots(self) -> tuple[FloatArray, FloatArray]:
+        """What whitens each state's features, (K, F) or (K, F, F), and the constants of its density (K, F)."""
+        log_two_pi = np.log(2 * np.pi)
         if self.covariance_type in ("diag", "spherical"):
             variances = self._variances()
-            for state, mean in enumerate(self.means_):
-                squares = np.square(rows - mean) / variances[state] + np.log(2 * np.pi * variances[state])
-                out[:, state] = -0.5 * (np.nansum(squares, axis=1) if gaps else squares.sum(axis=1))
-        else:
-            filled = np.where(missing, 0.0, rows) if gaps else rows
-            for state, mean in enumerate(self.means_):
-                root = np.linalg.cholesky(self.covars_ if self.covariance_type == "tied" else self.covars_[state])
-                whitened = (filled - mean) @ np.linalg.inv(root).T
-                constant = rows.shape[1] * np.log(2 * np.pi) + 2 * np.log(np.diagonal(root)).sum()
-                out[:, state] = -0.5 * (np.square(whitened).sum(axis=1) + constant)
-            if gaps:
-                out[missing.any(axis=1)] = 0.0
-        # A row without data is a sum of nothing: 0.0, not -0.0.
-        return out * self.weight + 0.0
+            return 1 / np.sqrt(variances), log_two_pi + np.log(variances)
+        k, f = self.means_.shape
+        lower = np.broadcast_to(np.linalg.cholesky(self.covars_), (k, f, f))
+        constants = log_two_pi + 2 * np.log(np.diagonal(lower, axis1=1, axis2=2))
+        return np.swapaxes(np.linalg.inv(lower), 1, 2), constants
 
     def update(self, X: npt.ArrayLike, posteriors: FloatArray) -> None:
         """Likeliest means and covariances, above the floor; O(T K F), O(T K F^2) with full covariances."""
@@ -167,7 +184,11 @@ class GaussianEmissions(StoredEmissions):
         filled = np.where(seen, rows, 0.0)
         counts = shares.T @ seen
         means = np.where(counts > SMALLEST_COUNT, (shares.T @ filled) / np.maximum(counts, SMALLEST_COUNT), self.means_)
-        squares = np.stack([shares[:, s] @ np.square(np.where(seen, rows - means[s], 0.0)) for s in range(len(means))])
+        squares = np.zeros(means.shape)
+        for piece in _pieces(len(rows)):
+            for state, mean in enumerate(means):
+                off = np.where(seen[piece], rows[piece] - mean, 0.0)
+                squares[state] += shares[piece, state] @ np.square(off, out=off)
         pooled = np.square(self.scales_)
         if self.covariance_type == "diag":
             squares, total = squares + self.prior_frames * pooled, counts + self.prior_frames
@@ -190,10 +211,11 @@ class GaussianEmissions(StoredEmissions):
             (shares.T @ rows) / np.maximum(counts, SMALLEST_COUNT)[:, None],
             self.means_,
         )
-        scatter = np.empty((len(means), rows.shape[1], rows.shape[1]))
-        for state, mean in enumerate(means):
-            off = rows - mean
-            scatter[state] = (off * shares[:, state, None]).T @ off
+        scatter = np.zeros((len(means), rows.shape[1], rows.shape[1]))
+        for piece in _pieces(len(rows)):
+            for state, mean in enumerate(means):
+                off = rows[piece] - mean
+                scatter[state] += (off * shares[piece, state, None]).T @ off
         prior = self.prior_frames * np.diag(np.square(self.scales_))
         if self.covariance_type == "tied":
             total = counts.sum() + self.prior_frames
@@ -265,7 +287,7 @@ class GaussianEmissions(StoredEmissions):
         return shapes[self.covariance_type]
 
     def _rows(self, X: npt.ArrayLike) -> FloatArray:
-        rows = _finite(X)
+        rows = require_rows(X)
         if rows.shape[1] != self.means_.shape[1]:
             raise UsageError(
                 f"E-TEMPORAL-021: X has {rows.shape[1]} features, expected {self.means_.shape[1]} as in training"
@@ -273,11 +295,6 @@ class GaussianEmissions(StoredEmissions):
         return rows
 
 
-def _finite(X: npt.ArrayLike) -> FloatArray:
-    rows = require_rows(X)
-    if bool(np.isneginf(rows).any()):
-        row = int(np.isneginf(rows).any(axis=1).argmax())
-        raise UsageError(
-            f"E-TEMPORAL-021: X row {row} is infinite, expected finite numbers; NaN where there is no data"
-        )
-    return rows
+def _pieces(n_frames: int) -> Iterator[slice]:
+    """Pieces of the frames, so that what is computed on the way stays in the cache."""
+    return (slice(start, start + PIECE) for start in range(0, n_frames, PIECE))

@@ -74,14 +74,17 @@ class HMM(ObservedModel):
         laws = [FittedLaw(np.zeros(1), 0.0, {"mean": 1.0})] * k
         return model._set_known(startprob, transmat, laws, emissions)
 
-    def _options(self, longest: int) -> Options:
+    def _longest_segment(self, longest: int) -> int:
+        return 1
+
+    def _options(self, max_duration: int) -> Options:
         if self.transitions == "uniform":
             raise UsageError(
                 "E-TEMPORAL-005: got transitions='uniform' with emission_model, expected 'learned' for an HMM"
             )
         return make_options(
             self.n_states,
-            1,
+            max_duration,
             "geometric",
             None,
             self.frame_s,

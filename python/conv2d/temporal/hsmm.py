@@ -212,13 +212,15 @@ class HSMM(ObservedModel):
         means: FloatArray = pmf @ np.arange(1, pmf.shape[1] + 1) / pmf.sum(axis=1) * self.frame_s
         return means
 
-    def _options(self, longest: int) -> Options:
-        frames = min(longest, MAX_DURATION_FRAMES)
-        if self.max_duration_s is not None:
-            frames = max(1, round(self.max_duration_s / self.frame_s))
+    def _longest_segment(self, longest: int) -> int:
+        if self.max_duration_s is None:
+            return min(longest, MAX_DURATION_FRAMES)
+        return max(1, round(self.max_duration_s / self.frame_s))
+
+    def _options(self, max_duration: int) -> Options:
         return make_options(
             self.n_states,
-            frames,
+            max_duration,
             self.law,
             self.duration_prior_s,
             self.frame_s,
@@ -277,7 +279,8 @@ class HSMM(ObservedModel):
         if k > 1:
             stay = np.exp(np.diagonal(self.log_transitions_))
             leave = np.repeat(((1 - stay) / (k - 1))[:, None], k, axis=1)
-            other.log_transitions_ = np.log(np.where(np.eye(k, dtype=bool), stay[:, None], leave))
+            with np.errstate(divide="ignore"):  # a learned model may forbid to stay
+                other.log_transitions_ = np.log(np.where(np.eye(k, dtype=bool), stay[:, None], leave))
         return other
 
     def to_dict(self) -> dict[str, Any]:

@@ -105,6 +105,13 @@ def check_prior(prior: Any, n_states: int) -> None:
             )
 
 
+def with_data(emissions: EmissionModel, X: Any, has_data: BoolArray | None) -> Any:
+    """X in which what is masked counts in nothing, not even in the spread of the features, and may hold anything."""
+    if has_data is None or not isinstance(emissions, StoredEmissions):
+        return X
+    return emissions.without(X, has_data)
+
+
 def count_frames(X: Any) -> int:
     """Frames of X, its first axis."""
     try:
@@ -227,9 +234,7 @@ def learn(
         n_jobs: threads.
         start: dynamics to go on from instead, with the emissions as they are.
     """
-    if recordings.has_data is not None and isinstance(emissions, StoredEmissions):
-        # What is masked must not even count in the spread of the features.
-        recordings = replace(recordings, X=emissions.without(recordings.X, recordings.has_data))
+    recordings = replace(recordings, X=with_data(emissions, recordings.X, recordings.has_data))
 
     def learner(model: EmissionModel, dynamics: Dynamics) -> Learner:
         return Learner(recordings, options.prior, model, dynamics, ConvergenceMonitor(tol, n_iter), n_jobs)

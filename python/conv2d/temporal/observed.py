@@ -15,6 +15,7 @@ from conv2d.errors import UsageError
 from conv2d.temporal.durations import FittedLaw
 from conv2d.temporal.em import ConvergenceMonitor, Dynamics, Learner, Recordings
 from conv2d.temporal.emissions import EmissionModel, EmissionName, StoredEmissions
+from conv2d.temporal.learned_parameters import LearnedParameters
 from conv2d.temporal.learning import (
     Options,
     check_has_data,
@@ -24,6 +25,7 @@ from conv2d.temporal.learning import (
     learn,
     require_count,
     stored_emissions,
+    with_data,
 )
 from conv2d.temporal.model import SegmentModel
 from conv2d.temporal.protocol import (
@@ -38,7 +40,7 @@ from conv2d_core import hsmm_forward_backward
 
 
 @dataclass(eq=False)
-class ObservedModel(SegmentModel):
+class ObservedModel(LearnedParameters, SegmentModel):
     """Base of HMM and HSMM: see there for the parameters."""
 
     # Parameters that say nothing where there is no emission model; they are not stored then.
@@ -121,6 +123,14 @@ class ObservedModel(SegmentModel):
         Cost: O(T K (K + D)) for each step, in the native core but for the emissions.
         """
         if self.emission_model is None:
+            observed = (
+                bool(args) and isinstance(args[0], np.ndarray) and args[0].ndim == 2 and args[0].dtype.kind == "f"
+            )
+            if observed or not kwargs.keys() <= {"label_sequences", "groups", "ends"}:
+                raise UsageError(
+                    f"E-TEMPORAL-026: {type(self).__name__}.fit() got observations, expected an emission_model to "
+                    "learn them by: pass emission_model='gaussian', 'categorical' or 'scores', or label sequences"
+                )
             return super().fit(*args, **kwargs)
         return self._learn(*args, **kwargs)
 
@@ -152,10 +162,11 @@ class ObservedModel(SegmentModel):
         if warm_start:
             self._check_fitted("fit(warm_start=True)")
             emissions, start = emissions_of(self.emissions_), self._dynamics()
+            max_duration = self.log_durations_.shape[1]
         else:
-            emissions = emissions_of(self.emission_model)
+            emissions, max_duration = emissions_of(self.emission_model), self._longest_segment(max(sizes))
         learner = learn(
-            self._options(max(sizes)),
+            self._options(max_duration),
             emissions,
             recordings,
             n_init=self.n_init,
@@ -200,8 +211,12 @@ class ObservedModel(SegmentModel):
         return self
 
     @abstractmethod
-    def _options(self, longest: int) -> Options:
-        """What the parameters mean for learning from recordings of up to ``longest`` frames."""
+    def _longest_segment(self, longest: int) -> int:
+        """Frames of the laws, D, for recordings of up to ``longest`` frames."""
+
+    @abstractmethod
+    def _options(self, max_duration: int) -> Options:
+        """What the parameters mean for learning with laws of D frames."""
 
     @abstractmethod
     def _dynamics(self) -> Dynamics:
@@ -225,10 +240,10 @@ class ObservedModel(SegmentModel):
             return super().emissions(log_proba, has_data)
         self._check_fitted("emissions")
         n_frames = count_frames(log_proba)
+        mask = check_has_data(has_data, n_frames)
+        X = with_data(self.emissions_, log_proba, mask)
         unknown = np.full(n_frames, -1, dtype=np.int64)
-        return Recordings(log_proba, (n_frames,), unknown, check_has_data(has_data, n_frames)).scores(
-            self.emissions_, self.n_states
-        )
+        return Recordings(X, (n_frames,), unknown, mask).scores(self.emissions_, self.n_states)
 
     def predict(
         self,
@@ -316,42 +331,6 @@ class ObservedModel(SegmentModel):
         )
         states = np.repeat(segments[:, 0], segments[:, 2] - segments[:, 1])
         return draw(states, rng), states, segments
-
-    # What was learned, by the names of hmmlearn
-
-    @property
-    def startprob_(self) -> FloatArray:
-        """Probability (K,) of each state at the first frame."""
-        self._check_fitted("startprob_")
-        return np.asarray(np.exp(self.log_initial_))
-
-    @property
-    def transmat_(self) -> FloatArray:
-        """Probability (K, K) of each state after the end of a segment of each."""
-        self._check_fitted("transmat_")
-        return np.asarray(np.exp(self.log_transitions_))
-
-    @property
-    def means_(self) -> FloatArray:
-        """Means (K, F) of Gaussian emissions."""
-        return np.asarray(self._learned_array("means_"))
-
-    @property
-    def covars_(self) -> FloatArray:
-        """Covariances of Gaussian emissions, shaped by ``covariance_type``."""
-        return np.asarray(self._learned_array("covars_"))
-
-    @property
-    def emissionprob_(self) -> FloatArray | list[FloatArray]:
-        """Probability (K, S) of each code in each state; a list for several positions."""
-        found: FloatArray | list[FloatArray] = self._learned_array("emissionprob_")
-        return found
-
-    def _learned_array(self, name: str) -> Any:
-        if not hasattr(self, "emissions_") or not hasattr(self.emissions_, name):
-            # What hasattr() and copy ask for must be an AttributeError.
-            raise AttributeError(f"{type(self).__name__} has no {name}: it was not learned with emissions that have it")
-        return getattr(self.emissions_, name)
 
     def _check_learned(self, verb: str) -> None:
         self._check_fitted(verb)

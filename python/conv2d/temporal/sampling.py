@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from conv2d.errors import UsageError
 from conv2d.temporal.protocol import FloatArray, IntArray
 
 
@@ -24,6 +25,9 @@ def sample_segments(
         rng: what is drawn with.
         under_way: whether the first segment was under way already (censoring "left" or "both"): what is seen of it is
             then d frames with probability P(length >= d) / E[length].
+
+    Raises:
+        UsageError: a state is reached that nothing may follow (E-TEMPORAL-025).
 
     Two neighbours may have one state where self-transitions are allowed. O(T K + D) at most.
     """
@@ -48,13 +52,18 @@ def sample_segments(
 
 
 def _cumulative(log_weights: FloatArray) -> FloatArray:
-    """Cumulative shares of rows of log weights; a row of nothing gives NaN, which nothing is drawn from."""
+    """Cumulative shares of rows of log weights, zeros for a row of nothing but -inf."""
     peak = log_weights.max(axis=1, keepdims=True)
     weights = np.exp(log_weights - np.where(np.isfinite(peak), peak, 0.0))
     sums = np.cumsum(weights, axis=1)
-    shares: FloatArray = np.divide(sums, sums[:, -1:], out=np.ones_like(sums), where=sums[:, -1:] > 0)
+    shares: FloatArray = np.divide(sums, sums[:, -1:], out=np.zeros_like(sums), where=sums[:, -1:] > 0)
     return shares
 
 
 def _draw(cumulative: FloatArray, rng: np.random.Generator) -> int:
+    if cumulative[-1] == 0:
+        raise UsageError(
+            "E-TEMPORAL-025: the sample came to a state that nothing may follow, expected a row of transitions and of "
+            "durations with some probability for each state that can be reached"
+        )
     return min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(cumulative) - 1)
