@@ -52,11 +52,12 @@ namespace detail {
 template <typename Label> class DwellQueue;
 }
 
-// Exactly min_dwell. A sample is final once no inner segment before it is too short and its own is the first one or
-// long enough, the present one included; or when whatever follows gives it the same label. So a steady stretch comes
-// out at once, and a change of label min_frames late; what follows a short segment waits until its neighbours are known
-// to be longer than one another, which two long ones can put off for as long as the shorter of them lasts. No more
-// than 2 min_frames + 2 segments ever wait. O(n + waiting segments) for a push of n labels.
+// Exactly min_dwell. The first segment, and every one that lasts min_frames, comes out as it goes on, unless a shorter
+// one before it is undecided. That one goes to the earlier neighbour once the later one has ended without reaching its
+// length, to the later one once that has grown beyond the earlier; if both have the same label, once the later one is
+// as long as itself. Until then it and what follows wait, which two long neighbours can make as long as the earlier
+// one. No more than 2 min_frames + 2 segments ever wait (merge_short in smoothing_runs.hpp says why all this is
+// certain). O(n + waiting segments) for a push of n labels.
 template <typename Label> class DwellStream {
   public:
     explicit DwellStream(std::int64_t min_frames); // at least 1
