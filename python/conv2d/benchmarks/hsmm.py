@@ -1,15 +1,16 @@
 """HSMM decoding and posteriors against a loop in numpy, hmmlearn, and themselves at other sizes."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from math import lgamma, log
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conv2d.benchmarks.measure import Absent, Row, alone, compare
+from conv2d.benchmarks.measure import Row, Times, alone, compare
 from conv2d_core import hsmm_forward_backward, hsmm_viterbi
 
 PART = "hsmm"
@@ -27,10 +28,24 @@ class Problem:
     initial: Array  # (K,)
     durations: Array  # (K, D)
 
+    censoring: Literal["none", "right"] = "right"
+
     @property
-    def arguments(self) -> tuple[Array, Array, Array, Array, str]:
-        """As `hsmm_viterbi` takes them, right-censored."""
-        return self.emissions, self.transitions, self.initial, self.durations, "right"
+    def arguments(self) -> tuple[Array, Array, Array, Array, Literal["none", "right"]]:
+        """As `hsmm_viterbi` takes them."""
+        return self.emissions, self.transitions, self.initial, self.durations, self.censoring
+
+    def uncensored(self) -> "Problem":
+        """The same with whole segments at both ends, as peers have it."""
+        return replace(self, censoring="none")
+
+    def viterbi(self) -> Any:
+        """What `hsmm_viterbi` gives."""
+        return hsmm_viterbi(*self.arguments)
+
+    def forward_backward(self) -> Any:
+        """What `hsmm_forward_backward` gives."""
+        return hsmm_forward_backward(*self.arguments)
 
 
 def make_problem(frames: int, states: int, longest: int, law: str = "poisson", *, flat: bool = False) -> Problem:
@@ -103,17 +118,14 @@ def rows(seconds: float, *, quick: bool) -> Iterator[Row]:
         if quick and frames > 10_000:
             continue
         problem = make_problem(frames, states, longest)
-        plain = (*problem.arguments[:4], "none")
-        ours, theirs = compare(lambda p=plain: hsmm_viterbi(*p), lambda p=problem: numpy_viterbi(p), seconds)
+        ours, theirs = compare(problem.uncensored().viterbi, partial(numpy_viterbi, problem), seconds)
         yield _faster("Viterbi", f"T={frames:,} K={states} D={longest}", "numpy loop", least, aim, ours, theirs)
     for frames in (10_000,) if quick else (10_000, 100_000):
         yield from _plain_hmm(frames, seconds)
     yield from _growth(seconds, quick=quick)
     size = (10_000, 8, 100) if quick else (100_000, 12, 200)
     problem = make_problem(*size)
-    ours, theirs = compare(
-        lambda: hsmm_forward_backward(*problem.arguments), lambda: hsmm_viterbi(*problem.arguments), seconds
-    )
+    ours, theirs = compare(problem.forward_backward, problem.viterbi, seconds)
     text = f"T={size[0]:,} K={size[1]} D={size[2]}"
     ratio = ours.median_ms / theirs.median_ms
     yield Row(PART, "forward-backward over Viterbi", text, "own Viterbi", "times", 6, 3, ours, theirs, ratio)
@@ -126,19 +138,17 @@ def costs(seconds: float, *, quick: bool) -> dict[str, dict[str, list[tuple[floa
         "D": [(10_000, 8, longest) for longest in (1, 10, 30, 100, 300, 1000, 3000)],
         "K": [(10_000, states, 100) for states in (2, 4, 8, 16, 32, 64)],
     }
-    functions: dict[str, Callable[..., Any]] = {"Viterbi": hsmm_viterbi, "forward-backward": hsmm_forward_backward}
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for place, (axis, sizes) in enumerate(axes.items()):
-        found[axis] = {name: [] for name in functions}
+        found[axis] = {"Viterbi": [], "forward-backward": []}
         for size in sizes[:3] if quick else sizes:
             problem = make_problem(*size)
-            for name, function in functions.items():
-                times = alone(lambda f=function, p=problem: f(*p.arguments), seconds / 4)
-                found[axis][name].append((float(size[(0, 2, 1)[place]]), times.median_ms))
+            for name, call in (("Viterbi", problem.viterbi), ("forward-backward", problem.forward_backward)):
+                found[axis][name].append((float(size[(0, 2, 1)[place]]), alone(call, seconds / 4).median_ms))
     return found
 
 
-def _faster(name: str, size: str, peer: str, least: float, aim: float | None, ours: Any, theirs: Any) -> Row:
+def _faster(name: str, size: str, peer: str, least: float, aim: float, ours: Times, theirs: Times) -> Row:
     return Row(PART, name, size, peer, "faster", least, aim, ours, theirs, theirs.median_ms / ours.median_ms)
 
 
@@ -162,12 +172,10 @@ def _plain_hmm(frames: int, seconds: float) -> Iterator[Row]:
         posteriors /= posteriors.sum(axis=1, keepdims=True)
         return float(log_likelihood), posteriors
 
-    plain = (*problem.arguments[:4], "none")
-    ours, theirs = compare(
-        lambda: hsmm_viterbi(*plain), lambda: hmmc.viterbi(initial, transitions, problem.emissions), seconds
-    )
+    plain = problem.uncensored()
+    ours, theirs = compare(plain.viterbi, lambda: hmmc.viterbi(initial, transitions, problem.emissions), seconds)
     yield _faster("Viterbi at D = 1", size, "hmmlearn", 2, 4, ours, theirs)
-    ours, theirs = compare(lambda: hsmm_forward_backward(*plain), scaled, seconds)
+    ours, theirs = compare(plain.forward_backward, scaled, seconds)
     yield _faster("forward-backward at D = 1", size, "hmmlearn, scaling", 1, 2, ours, theirs)
 
 
@@ -177,15 +185,9 @@ def _growth(seconds: float, *, quick: bool) -> Iterator[Row]:
         for flat in (False, True):
             few = make_problem(frames, states, short, law, flat=flat)
             many = make_problem(frames, states, long, law, flat=flat)
-            ours, theirs = compare(
-                lambda p=many: hsmm_viterbi(*p.arguments), lambda p=few: hsmm_viterbi(*p.arguments), seconds
-            )
+            ours, theirs = compare(many.viterbi, few.viterbi, seconds)
             name = f"Viterbi, {law.replace('_', ' ')} durations, {'flat' if flat else 'informative'} emissions"
-            asked = (None, None) if quick else (8, 4)
-            yield Row(
-                PART, name, f"T={frames:,} K={states}, D={long:,} over D={short}", "itself at the smaller D", "times",
-                *asked, ours, theirs, ours.median_ms / theirs.median_ms,
-            )  # fmt: skip
-
-
-__all__ = ["Absent", "Problem", "costs", "make_problem", "numpy_viterbi", "rows"]
+            least, aim = (None, None) if quick else (8, 4)
+            size = f"T={frames:,} K={states}, D={long:,} over D={short}"
+            ratio = ours.median_ms / theirs.median_ms
+            yield Row(PART, name, size, "itself at the smaller D", "times", least, aim, ours, theirs, ratio)
