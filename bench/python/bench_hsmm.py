@@ -1,7 +1,7 @@
 """HSMM decoding against a loop over frames in numpy, at D = 1 against hmmlearn, and against itself as D grows.
 
-pytest bench/python/bench_hsmm.py; hmmlearn is left out where it is not installed. `conv2d bench` takes the same calls in
-turns, which is what ratios should be read from.
+pytest bench/python/bench_hsmm.py; hmmlearn is left out where it is not installed. `conv2d bench` takes the same calls
+in turns, which is what ratios should be read from.
 """
 
 from collections.abc import Callable

@@ -42,6 +42,8 @@ def milliseconds(times: Times | None) -> str:
 
 
 def _ms(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f} ms"
     return f"{value:.3g} ms" if value >= 1e-3 else f"{1e6 * value:.0f} ns"
 
 
