@@ -12,7 +12,15 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-void run(const Bytes &bytes) { LLVMFuzzerTestOneInput(bytes.data(), bytes.size()); }
+std::string last; // file that each input is written to before it runs, so that one which fails is left there
+
+void run(const Bytes &bytes) {
+    if (!last.empty()) {
+        std::ofstream(last, std::ios::binary)
+            .write(reinterpret_cast<const char *>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    }
+    LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+}
 
 void run_file(const std::filesystem::path &path) {
     std::ifstream file(path, std::ios::binary);
@@ -35,7 +43,9 @@ Bytes random_bytes(std::mt19937_64 &random) {
 int main(int argc, char **argv) {
     std::size_t inputs = 0;
     for (int i = 1; i < argc; ++i) {
-        if (std::strncmp(argv[i], "-runs=", 6) == 0) {
+        if (std::strncmp(argv[i], "-last=", 6) == 0) {
+            last = argv[i] + 6;
+        } else if (std::strncmp(argv[i], "-runs=", 6) == 0) {
             std::mt19937_64 random(1);
             for (long runs = std::atol(argv[i] + 6); runs > 0; --runs, ++inputs) {
                 run(random_bytes(random));
@@ -49,7 +59,7 @@ int main(int argc, char **argv) {
             run_file(argv[i]);
             ++inputs;
         } else {
-            std::fprintf(stderr, "replay got '%s', expected [-runs=N] [FILE or FOLDER ...]\n", argv[i]);
+            std::fprintf(stderr, "replay got '%s', expected [-last=FILE] [-runs=N] [FILE or FOLDER ...]\n", argv[i]);
             return 2;
         }
     }
