@@ -43,7 +43,7 @@ def plain_min_dwell(labels: Labels, min_frames: int) -> Labels:
     length = np.empty(runs, np.int64)
     before = np.arange(-1, runs - 1)
     after = np.arange(1, runs + 1)
-    heap = [(n + 1, 0, 0)]
+    heap = [(max(n, min_frames) + 1, 0, 0)]  # never taken out: what ends the loop
     for i in range(runs):
         kind[i] = labels[starts[i]]
         length[i] = starts[i + 1] - starts[i]
