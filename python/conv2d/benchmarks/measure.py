@@ -95,7 +95,7 @@ def compare(ours: Call, theirs: Call, seconds: float, fewest: int = 3) -> tuple[
 def alone(call: Call, seconds: float, fewest: int = 3) -> Times:
     """Measure one call as `compare` does, without a peer."""
     call()
-    found = []
+    found: list[float] = []
     begin = time.perf_counter()
     while len(found) < fewest or (time.perf_counter() - begin < seconds and len(found) < _MOST_CALLS):
         found.append(_seconds(call, 1))
