@@ -1,4 +1,5 @@
 // The whole native surface of conv2d, as Python sees it.
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 namespace py = pybind11;
@@ -39,4 +40,6 @@ shape or its values.
     conv2d::bindings::bind_smoothing_streams(module);
     conv2d::bindings::bind_stream(module);
     conv2d::bindings::bind_timelines(module);
+    // Does nothing: what any call with these arguments costs, for `conv2d bench` to hold fsq_encode against.
+    module.def("_empty_call", [](const py::array &, const py::object &, const py::array &out) { return out; });
 }

@@ -39,7 +39,7 @@ def test_help_loads_nothing_heavy(args):
 
 
 def test_the_top_help_loads_no_command():
-    names = [f"conv2d.cli.{name}" for name in ("data", "train", "eval", "crossval", "run", "demo")]
+    names = [f"conv2d.cli.{name}" for name in ("data", "train", "eval", "crossval", "run", "bench", "demo")]
     assert loaded_after("from conv2d.cli.main import main\nassert main(['--help']) == 0", names) == []
 
 

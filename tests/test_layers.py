@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "python" / "conv2d"
 # From the top down. A module imports from its own row and the rows below it.
 LAYERS = (
     ("cli", "serve"),
-    ("evaluation", "packaging", "fleet"),
+    ("evaluation", "packaging", "fleet", "benchmarks"),
     ("tasks",),
     ("training", "runtime"),
     ("models", "temporal", "clustering", "calibration", "synchrony"),
@@ -21,7 +21,7 @@ LAYERS = (
 RANK = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 HEAVY = {
     "torch", "lightning", "torchmetrics", "safetensors", "sklearn", "scipy", "matplotlib", "pandas", "h5py", "pyarrow",
-    "onnxruntime", "polars", "xarray", "actfast",
+    "onnxruntime", "polars", "xarray", "actfast", "numba", "bottleneck", "hmmlearn",
 }  # fmt: skip
 # torch by nature: they may have heavy imports on top. Everything else has them inside functions.
 TORCH_BY_NATURE = ("models", "training", "tasks", "data/augmentation.py")

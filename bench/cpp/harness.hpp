@@ -1,72 +1,63 @@
-// A measuring harness of a page: percentiles over single calls, and the state of the machine beside them.
+// A measuring harness of a page: percentiles over single calls, on one SIMD path or on all of them in turns, with the
+// state of the machine's clock around every case.
 #pragma once
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
+#include "conv2d/simd.hpp"
+
 #include <cstddef>
-#include <map>
+#include <functional>
+#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace conv2d::bench {
 
+// What slows a processor down while it is measured. Empty where the machine does not tell.
+struct ClockState {
+    std::optional<double> clock_mhz;
+    std::optional<double> temperature_celsius;
+    std::optional<bool> throttled;       // now: power, heat or a cap on the clock (Raspberry Pi)
+    std::optional<long> throttle_events; // since the machine started (x86)
+};
+
 struct Result {
     std::string name;
+    std::string path; // SIMD path
     std::size_t calls;
-    double p50_us, p90_us, p99_us; // microseconds for one call
-    double items;                  // work in one call, as `unit`
+    std::size_t batch;                     // calls that are timed together, as one of them is too short for the clock
+    double min_us, p50_us, p90_us, p99_us; // microseconds for one call
+    double items;                          // work in one call, as `unit`
     std::string unit;
+    ClockState before, after;
+
+    // Whether the machine slowed itself down at the time, where it tells.
+    [[nodiscard]] std::optional<bool> throttled() const;
+};
+
+struct Options {
+    double seconds = 0.5; // a case and path
+    std::string filter;   // part of a name
+    std::vector<SimdPath> paths;
+    bool list = false; // names only
 };
 
 class Harness {
   public:
-    Harness(double seconds_per_case, std::string filter)
-        : seconds_per_case_(seconds_per_case), filter_(std::move(filter)) {}
+    explicit Harness(Options options) : options_(std::move(options)) {}
 
-    // Calls `work` until its time is up, at least 11 times after one call to warm up. Cases whose name does not hold
-    // the filter are left out.
-    template <typename Work> void measure(const std::string &name, double items, const std::string &unit, Work &&work) {
-        using Clock = std::chrono::steady_clock;
-        if (name.find(filter_) == std::string::npos) {
-            return;
-        }
-        constexpr std::size_t kFewest = 11;
-        constexpr std::size_t kMost = 1'000'000;
-        work();
-        std::vector<double> times;
-        const auto begin = Clock::now();
-        for (auto now = begin;
-             times.size() < kFewest ||
-             (std::chrono::duration<double>(now - begin).count() < seconds_per_case_ && times.size() < kMost);) {
-            work();
-            const auto done = Clock::now();
-            times.push_back(std::chrono::duration<double, std::micro>(done - now).count());
-            now = done;
-        }
-        std::sort(times.begin(), times.end());
-        const auto percentile = [&times](double share) { // nearest rank
-            const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(times.size())));
-            return times[std::max<std::size_t>(rank, 1) - 1];
-        };
-        results_.push_back({name, times.size(), percentile(0.5), percentile(0.9), percentile(0.99), items, unit});
-    }
+    // Calls `work` until its time is up, at least 3 times on each path after a call to warm up. Paths take turns call
+    // by call, so that what else the machine does falls on all of them alike. A name without the filter is left out.
+    void measure(const std::string &name, double items, const std::string &unit, const std::function<void()> &work);
 
     [[nodiscard]] const std::vector<Result> &results() const { return results_; }
 
   private:
-    double seconds_per_case_;
-    std::string filter_;
+    Options options_;
     std::vector<Result> results_;
 };
 
 // Keeps the compiler from dropping a result that nobody reads.
 template <typename T> void keep(const T &value) { asm volatile("" : : "r"(&value) : "memory"); }
-
-// What a figure depends on besides the code, as far as this machine tells: CPU model, cores, governor, clock,
-// temperature, throttling flags (Raspberry Pi), load.
-[[nodiscard]] std::map<std::string, std::string> machine_state();
 
 void bench_fsq(Harness &harness);
 void bench_hsmm(Harness &harness);

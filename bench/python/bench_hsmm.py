@@ -1,80 +1,75 @@
-"""HSMM decoding against a loop over frames in numpy, and at D = 1 against hmmlearn."""
+"""HSMM decoding against a loop over frames in numpy, at D = 1 against hmmlearn, and against itself as D grows.
+
+pytest bench/python/bench_hsmm.py; hmmlearn is left out where it is not installed. `conv2d bench` takes the same calls
+in turns, which is what ratios should be read from.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from conv2d_core import hsmm_forward_backward, hsmm_viterbi
+from conv2d.benchmarks.hsmm import LAWS, make_problem, numpy_viterbi
 
-Problem = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-
-def problem(frames: int, states: int, durations: int) -> Problem:
-    rng = np.random.default_rng(0)
-    transitions = rng.dirichlet(np.ones(states), states)
-    if durations > 1:
-        np.fill_diagonal(transitions, 0)
-    with np.errstate(divide="ignore"):
-        log_transitions = np.log(transitions / transitions.sum(1, keepdims=True))
-    log_durations = np.log(rng.dirichlet(np.ones(durations), states))
-    truth = np.repeat(rng.integers(0, states, frames), max(1, durations // 3))[:frames]
-    emissions = -0.5 * (truth[:, None] + rng.normal(size=(frames, 1)) - np.arange(states)) ** 2
-    return emissions, log_transitions, np.full(states, -np.log(states)), log_durations
+SIZES = [(1000, 8, 50), (10_000, 8, 100), (100_000, 12, 200), (10_000, 64, 100)]
 
 
-def numpy_viterbi(
-    log_emissions: np.ndarray, log_transitions: np.ndarray, log_initial: np.ndarray, log_durations: np.ndarray
-) -> float:
-    """Score of the best path, all durations of a frame at once."""
-    (frames, states), longest = log_emissions.shape, log_durations.shape[1]
-    sums = np.vstack([np.zeros(states), np.cumsum(log_emissions, axis=0)])
-    started = np.full((frames + 1, states), -np.inf)
-    started[0] = log_initial
-    backwards = log_durations.T[::-1]
-    for end in range(1, frames + 1):
-        first = max(0, end - longest)
-        ended = sums[end] + np.max(started[first:end] + backwards[longest - (end - first) :], axis=0)
-        started[end] = np.max(ended[:, None] + log_transitions, axis=0) - sums[end]
-    return float(ended.max())
+def run(benchmark: BenchmarkFixture, call: Callable[[], Any], rounds: int) -> Any:
+    return benchmark.pedantic(call, rounds=rounds, iterations=1, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("shape", [(1000, 8, 50), (10_000, 8, 100)], ids=str)
+@pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("peer", ["conv2d", "numpy"])
-def test_viterbi(benchmark: BenchmarkFixture, shape: tuple[int, int, int], peer: str) -> None:
-    benchmark.group = f"hsmm_viterbi {shape}"
-    arguments = problem(*shape)
-    call = (lambda: hsmm_viterbi(*arguments)[1]) if peer == "conv2d" else (lambda: numpy_viterbi(*arguments))
-    assert benchmark(call) == pytest.approx(numpy_viterbi(*arguments))
+def test_viterbi(benchmark: BenchmarkFixture, size: tuple[int, int, int], peer: str) -> None:
+    benchmark.group = f"hsmm_viterbi {size}"
+    problem = make_problem(*size).uncensored()
+    calls = {"conv2d": lambda: problem.viterbi()[1], "numpy": lambda: numpy_viterbi(problem)}
+    score = run(benchmark, calls[peer], 30 if peer == "conv2d" else 3)
+    assert score == pytest.approx(problem.viterbi()[1])
 
 
-@pytest.mark.parametrize("shape", [(1000, 8, 50), (10_000, 8, 100)], ids=str)
-def test_forward_backward(benchmark: BenchmarkFixture, shape: tuple[int, int, int]) -> None:
-    benchmark.group = f"hsmm_forward_backward {shape}"
-    arguments = problem(*shape)
-    _, posteriors = benchmark(lambda: hsmm_forward_backward(*arguments))
-    np.testing.assert_allclose(posteriors.sum(1), 1)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("work", ["viterbi", "forward_backward"])
+def test_forward_backward(benchmark: BenchmarkFixture, size: tuple[int, int, int], work: str) -> None:
+    benchmark.group = f"forward-backward and Viterbi {size}"
+    problem = make_problem(*size)
+    run(benchmark, getattr(problem, work), 10)
 
 
-@pytest.mark.parametrize("frames", [1000, 10_000])
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("flat", [False, True], ids=["informative", "flat"])
+@pytest.mark.parametrize("longest", [100, 10_000])
+def test_growth(benchmark: BenchmarkFixture, law: str, flat: bool, longest: int) -> None:
+    benchmark.group = f"hsmm_viterbi T=40000 K=8, {law}, {'flat' if flat else 'informative'}"
+    problem = make_problem(40_000, 8, longest, law, flat=flat)
+    run(benchmark, problem.viterbi, 5)
+    benchmark.extra_info["nanoseconds_per_frame_and_state"] = benchmark.stats["median"] * 1e9 / (40_000 * 8)
+
+
+@pytest.mark.parametrize("frames", [1000, 10_000, 100_000])
 @pytest.mark.parametrize("peer", ["conv2d", "hmmlearn"])
 @pytest.mark.parametrize("work", ["viterbi", "forward_backward"])
 def test_single_frame_durations(benchmark: BenchmarkFixture, frames: int, peer: str, work: str) -> None:
     """D = 1 is a plain HMM; hmmlearn's kernels get the same scores, its forward-backward in its faster scaled form."""
-    hmmc = pytest.importorskip("hmmlearn._hmmc")
+    hmmc = pytest.importorskip("hmmlearn._hmmc", reason="hmmlearn is not installed")
     benchmark.group = f"D = 1, {work}, {frames} frames"
-    arguments = problem(frames, 8, 1)
-    emissions, log_transitions, log_initial, _ = arguments
-    initial, transitions, likelihoods = np.exp(log_initial), np.exp(log_transitions), np.exp(emissions)
+    problem = make_problem(frames, 8, 1).uncensored()
+    initial, transitions, likelihoods = (
+        np.exp(scores) for scores in (problem.initial, problem.transitions, problem.emissions)
+    )
 
     def scaled() -> float:
-        log_likelihood, _, scaling = hmmc.forward_scaling(initial, transitions, likelihoods)
-        hmmc.backward_scaling(initial, transitions, likelihoods, scaling)
+        log_likelihood, forward, scaling = hmmc.forward_scaling(initial, transitions, likelihoods)
+        posteriors = np.asarray(forward) * np.asarray(hmmc.backward_scaling(initial, transitions, likelihoods, scaling))
+        posteriors /= posteriors.sum(axis=1, keepdims=True)
         return float(log_likelihood)
 
     calls = {
-        ("conv2d", "viterbi"): lambda: hsmm_viterbi(*arguments)[1],
-        ("hmmlearn", "viterbi"): lambda: hmmc.viterbi(initial, transitions, emissions)[0],
-        ("conv2d", "forward_backward"): lambda: hsmm_forward_backward(*arguments)[0],
+        ("conv2d", "viterbi"): lambda: problem.viterbi()[1],
+        ("hmmlearn", "viterbi"): lambda: hmmc.viterbi(initial, transitions, problem.emissions)[0],
+        ("conv2d", "forward_backward"): lambda: problem.forward_backward()[0],
         ("hmmlearn", "forward_backward"): scaled,
     }
-    assert benchmark(calls[peer, work]) == pytest.approx(calls["conv2d", work]())
+    assert run(benchmark, calls[peer, work], 30) == pytest.approx(calls["conv2d", work]())

@@ -22,3 +22,11 @@ if(CONV2D_SANITIZE)
   target_compile_options(conv2d_options INTERFACE -fsanitize=${CONV2D_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
   target_link_options(conv2d_options INTERFACE -fsanitize=${CONV2D_SANITIZE})
 endif()
+if(CONV2D_BUILD_FUZZERS)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "CONV2D_BUILD_FUZZERS is ON with ${CMAKE_CXX_COMPILER_ID}, expected clang, which has libFuzzer; "
+      "configure with -DCMAKE_CXX_COMPILER=clang++")
+  endif()
+  target_compile_options(conv2d_options INTERFACE -fsanitize=fuzzer-no-link) # coverage, which steers the inputs
+  target_link_options(conv2d_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()

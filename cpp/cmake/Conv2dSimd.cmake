@@ -1,5 +1,6 @@
 # conv2d_add_kernels(TARGET SOURCE...): compiles the sources once for each path that the compiler and the processor it
 # builds for have. CONV2D_PATH names the path in the source, CONV2D_PATH_IS_<PATH> is 1 for it and 0 for all others.
+# The paths that were built are in CONV2D_PATHS afterwards.
 function(conv2d_add_kernels target)
   set(paths scalar)
   set(flags_scalar "")
@@ -16,6 +17,7 @@ function(conv2d_add_kernels target)
     set(flags_neon "")
     target_compile_definitions(${target} PRIVATE CONV2D_HAVE_NEON)
   endif()
+  set(CONV2D_PATHS ${paths} PARENT_SCOPE)
   foreach(path IN LISTS paths)
     if(NOT ARGN)
       continue()

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <deque>
-#include <ranges>
 #include <stdexcept>
 #include <string>
 
@@ -330,7 +329,9 @@ std::optional<Beginning> HsmmStream::State::best_under_way() const {
     std::optional<Beginning> best;
     double most = kNever;
     for (std::size_t k = 0; k < initial.size(); ++k) {
-        for (const std::size_t place : std::views::reverse(survivors.places(k))) {
+        const auto places = survivors.places(k);
+        for (auto next = places.rbegin(); next != places.rend(); ++next) { // views::reverse needs clang 15
+            const std::size_t place = *next;
             const double *weights = place == 0 ? open_ended.whole(k) : open_ended.last(k);
             const double score = pass.open_score(place, k) + weights[end - place - 1];
             if (score > most) {

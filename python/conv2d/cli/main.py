@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Entry] = {
     "train": Entry("conv2d.cli.train:train", "Train on a data set and write a run."),
     "eval": Entry("conv2d.cli.eval:evaluate", "Evaluate a run on subjects that it has not seen."),
     "crossval": Entry("conv2d.cli.crossval:crossval", "Cross-validate an experiment by subject."),
+    "bench": Entry("conv2d.cli.bench:bench", "Measure the core against its peers on this machine."),
     "run": Entry("conv2d.cli.run:run", "Apply a run to a recording: segments, predictions, picture."),
 }
 

@@ -11,7 +11,7 @@ from conv2d.models.conv2d_fsq import Conv2dFSQ, Output
 from conv2d.tasks.behavior.corpus import Corpus, Place
 from conv2d.tasks.behavior.frames import Frames, centre_sample, piece_of_sample, start_times
 from conv2d.tasks.behavior.preprocess import WindowReader
-from conv2d_core import fsq_encode, fsq_margin
+from conv2d_core import fsq_quantize
 
 BATCH = 1024  # windows; a few megabytes of activations, beyond which nothing gets faster on a CPU
 BLOCK = 16  # windows; BATCH is a multiple of it
@@ -63,8 +63,9 @@ def infer(network: Conv2dFSQ, reader: WindowReader, place: Place) -> Scores:
             assert output.projection is not None
             projection = output.projection.cpu().transpose(1, 2).contiguous()
             rows = projection.view(-1, len(levels)).numpy()
-            codes.append(fsq_encode(rows, levels).reshape(len(batch), -1).astype(np.int64))
-            margin.append(fsq_margin(rows, levels).reshape(len(batch), -1).min(1))
+            batch_codes, _, batch_margin = fsq_quantize(rows, levels)
+            codes.append(batch_codes.reshape(len(batch), -1).astype(np.int64))
+            margin.append(batch_margin.reshape(len(batch), -1).min(1))
     classes, positions = network.architecture.classes, network.architecture.positions
     return Scores(
         place,
