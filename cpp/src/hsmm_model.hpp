@@ -30,7 +30,8 @@ struct SegmentWeights {
     std::vector<double> inner_, first_, last_, whole_;
 };
 
-// Throws when a score is NaN, +inf or beyond +-1e200, naming the array, the row and, unless there is but one, the column.
+// Throws when a score is NaN, +inf or beyond +-1e200, naming the array, the row and, unless there is but one, the
+// column.
 void check_scores(Matrix<const double> scores, const char *name, bool one_dimensional);
 
 // Throws when shapes do not match, or when an entry is NaN, +inf or beyond +-1e200.

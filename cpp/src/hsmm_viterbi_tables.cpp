@@ -94,7 +94,7 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
             group.weights = parts(rows * width, kNever);
             group.opening = parts((window_ + 1 + kViterbiBlock) * width, kNever);
             group.pending = parts(kViterbiBlock * width, kNever);
-            group.initial = initial_ + group.first;
+            group.initial = initial_ == nullptr ? nullptr : initial_ + group.first;
             group.turned_stride = capacity_ + kApart;
             group.turned = parts(width * group.turned_stride, kNever);
             group.zero = kViterbiCoarse + window_;

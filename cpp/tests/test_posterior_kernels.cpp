@@ -92,7 +92,7 @@ struct PathGuard { // takes the path of before again
 
 } // namespace
 
-TEST_CASE("posteriors: weights with exponents and log scores agree, however far apart the scores are") {
+TEST_CASE("posterior_kernels: weights with exponents and log scores agree, however far apart the scores are") {
     int possible = 0;
     for (const double spread : {0.0, 0.1, 1.0, 5.0, 30.0, 1000.0}) {
         for (unsigned seed = 0; seed < 150; ++seed) {
@@ -124,7 +124,7 @@ TEST_CASE("posteriors: weights with exponents and log scores agree, however far 
     CHECK(possible > 300);
 }
 
-TEST_CASE("posteriors: scores that sane models have need no log scores") {
+TEST_CASE("posterior_kernels: scores that sane models have need no log scores") {
     int held = 0;
     int possible = 0;
     for (unsigned seed = 0; seed < 200; ++seed) {
@@ -141,7 +141,7 @@ TEST_CASE("posteriors: scores that sane models have need no log scores") {
     CHECK(held >= possible * 19 / 20);
 }
 
-TEST_CASE("posteriors: every path gives the same bits") {
+TEST_CASE("posterior_kernels: every path gives the same bits") {
     const PathGuard guard;
     const auto paths = simd_paths();
     for (const double spread : {0.0, 1.0, 30.0, 1000.0}) {
@@ -184,7 +184,7 @@ TEST_CASE("posteriors: every path gives the same bits") {
     }
 }
 
-TEST_CASE("posteriors: the plain hidden Markov model equals its general form") {
+TEST_CASE("posterior_kernels: the plain hidden Markov model equals its general form") {
     int held = 0;
     for (const double spread : {0.0, 1.0, 30.0, 1000.0}) {
         for (unsigned seed = 0; seed < 100; ++seed) {
@@ -206,7 +206,7 @@ TEST_CASE("posteriors: the plain hidden Markov model equals its general form") {
     CHECK(held > 100);
 }
 
-TEST_CASE("posteriors: scores at the limit of what is accepted") {
+TEST_CASE("posterior_kernels: scores at the limit of what is accepted") {
     // Beyond what an exponent holds, next to scores of every day: log scores take over, and say the same.
     const std::vector<double> transitions{kNever, 0.0, 0.0, kNever}, initial{0.0, 0.0};
     std::vector<double> lengths(2 * 12, -1.0);

@@ -60,7 +60,7 @@ template <typename Label> void check_paths(int kinds) {
 
 } // namespace
 
-TEST_CASE("smoothing: every path gives the same labels, of every type") {
+TEST_CASE("smoothing_paths: every path gives the same labels, of every type") {
     check_paths<std::uint8_t>(2);
     check_paths<std::uint8_t>(256);
     check_paths<std::int8_t>(256);
@@ -69,7 +69,7 @@ TEST_CASE("smoothing: every path gives the same labels, of every type") {
     check_paths<std::int64_t>(100000);
 }
 
-TEST_CASE("smoothing: every path switches the same") {
+TEST_CASE("smoothing_paths: every path switches the same") {
     const SimdPath before = simd_path();
     std::mt19937 random(12);
     for (int round = 0; round < 400; ++round) {
@@ -96,7 +96,7 @@ TEST_CASE("smoothing: every path switches the same") {
     use_simd_path(before);
 }
 
-TEST_CASE("smoothing: min_dwell in pieces is min_dwell, also when it goes on from a saved state") {
+TEST_CASE("smoothing_paths: min_dwell in pieces is min_dwell, also when it goes on from a saved state") {
     std::mt19937 random(13);
     for (int round = 0; round < 4000; ++round) {
         const auto labels = random_labels<std::int16_t>(random, random() % 120, 1 + static_cast<int>(random() % 4));
@@ -119,7 +119,7 @@ TEST_CASE("smoothing: min_dwell in pieces is min_dwell, also when it goes on fro
     }
 }
 
-TEST_CASE("smoothing: the chain that waits longest stays within its bound") {
+TEST_CASE("smoothing_paths: the chain that waits longest stays within its bound") {
     // Ever shorter segments two places apart, long ones between them: each waits for the next.
     for (const std::int64_t frames : {4, 9, 30}) {
         std::vector<std::int32_t> labels(200, 0);
@@ -143,7 +143,7 @@ TEST_CASE("smoothing: the chain that waits longest stays within its bound") {
     }
 }
 
-TEST_CASE("smoothing: min_dwell may write where it reads") {
+TEST_CASE("smoothing_paths: min_dwell may write where it reads") {
     std::mt19937 random(14);
     for (int round = 0; round < 20; ++round) {
         auto labels = random_labels<std::uint8_t>(random, 50'000, 4);
