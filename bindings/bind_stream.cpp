@@ -253,7 +253,7 @@ Raises ValueError, and changes nothing, when the bytes are damaged or of another
 )")
         .def_property_readonly("open", &Stream::open,
                                "The segment under way as (state, start, until), or None: frames start .. until - 1 are "
-                               "in this state for sure.")
+                               "in this state.")
         .def_property_readonly("filtered", &Stream::filtered,
                                "Filtered posteriors (n, K) of the frames of the last push, or None.")
         .def_property_readonly("smoothed", &Stream::smoothed,

@@ -326,7 +326,7 @@ class HsmmStream:
 
     @property
     def open(self) -> tuple[int, int, int] | None:
-        """The segment under way as (state, start, until), or None: frames start .. until - 1 are in this state for sure."""
+        """The segment under way as (state, start, until), or None: frames start .. until - 1 are in this state."""
 
     @property
     def filtered(self) -> NDArray[np.float64] | None:
