@@ -1,6 +1,7 @@
 #include "harness.hpp"
 
 #include "conv2d/hsmm_posteriors.hpp"
+#include "conv2d/stream.hpp"
 #include "conv2d/timelines.hpp"
 
 #include <algorithm>
@@ -97,9 +98,24 @@ void bench_size(Harness &harness, std::size_t frames, std::size_t states, std::s
     harness.measure("hsmm_kbest_10" + shape, updates, "update", [&] { keep(hsmm_kbest(seen, model, 10)); });
 }
 
+// One stream that goes on and on, the same recording pushed over and over.
+void bench_stream(Harness &harness) {
+    constexpr std::size_t kFrames = 100'000;
+    const Problem problem(kFrames, 8, 200, Law::poisson, false);
+    StreamOptions options;
+    options.check_frames = 1000;
+    HsmmStream stream(problem.model(), options);
+    harness.measure("hsmm_stream/100000x8x200", static_cast<double>(kFrames), "frame", [&] {
+        StreamOutput output;
+        stream.push(problem.seen(), output);
+        keep(output);
+    });
+}
+
 } // namespace
 
 void bench_hsmm(Harness &harness) {
+    bench_stream(harness);
     struct Size {
         std::size_t frames, states, durations;
     };
