@@ -147,7 +147,7 @@ array([ 0., -5.])
     module.def(
         "hsmm_mbr", &mbr, py::arg("log_emissions"), py::arg("log_transitions"), py::arg("log_initial"),
         py::arg("log_durations"), py::arg("censoring") = "none", py::arg("risk") = "sample", py::arg("overlap") = 0.5,
-        R"(The timeline that is expected to be right about the most: minimum Bayes risk, where Viterbi is the most likely.
+        R"(The timeline that is expected to be right about the most (minimum Bayes risk); Viterbi is the most likely one.
 
 Takes the model of `hsmm_viterbi` and raises as it does, and
 

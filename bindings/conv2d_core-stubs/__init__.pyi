@@ -130,7 +130,7 @@ def hsmm_mbr(
     risk: Literal["sample", "segment"] = "sample",
     overlap: SupportsFloat = 0.5,
 ) -> tuple[NDArray[np.int64], float, NDArray[np.int64], float]:
-    """The timeline that is expected to be right about the most: minimum Bayes risk, where Viterbi is the most likely."""
+    """The timeline that is expected to be right about the most (minimum Bayes risk); Viterbi is the most likely one."""
 
 def hsmm_expected_scores(
     log_emissions: ArrayLike,
