@@ -53,9 +53,8 @@ class FsqLattice {
     void margin(Matrix<const float> z, std::span<float> margins, FsqNan nan = FsqNan::raise) const;
 
     // Codes, their values and the margins, from one pass over z.
-    template <typename Code>
-    void quantize(Matrix<const float> z, std::span<Code> codes, Matrix<float> values, std::span<float> margins,
-                  FsqNan nan = FsqNan::raise) const;
+    template <typename Code> void quantize(Matrix<const float> z, std::span<Code> codes, Matrix<float> values,
+                                           std::span<float> margins, FsqNan nan = FsqNan::raise) const;
 
   private:
     struct Tables;
