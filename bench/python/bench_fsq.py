@@ -113,8 +113,8 @@ def test_bandwidth(benchmark: BenchmarkFixture, rows: int, levels: tuple[int, ..
     benchmark.group = f"fsq bandwidth {list(levels)}, {rows} vectors"
     z = vectors(rows, levels)
     codes = fsq_encode(z, levels)
-    source = np.zeros((z.nbytes + codes.nbytes) // 2, np.uint8)
-    target = np.zeros_like(source)
+    source = np.ones((z.nbytes + codes.nbytes) // 2, np.uint8)  # zeros would all lie in one page
+    target = np.ones_like(source)
     calls: dict[str, Callable[[], object]] = {
         "encode": lambda: fsq_encode(z, levels, out=codes),
         "copy": lambda: np.copyto(target, source),

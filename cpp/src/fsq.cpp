@@ -4,10 +4,10 @@
 #include "simd/fsq_kernels.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 namespace conv2d::simd {
@@ -20,8 +20,27 @@ const FsqKernels &kernels() { return CONV2D_PICK_KERNELS(simd_path(), fsq_kernel
 
 namespace conv2d {
 
+namespace {
+
+// Division by a number of levels as a multiplication: exact below 2^31, as the factor is less than L * 2^(shift - 31)
+// too large (Granlund and Montgomery 1994).
+struct Reciprocal {
+    std::uint64_t factor = 0;
+    int shift = 0;
+
+    explicit Reciprocal(std::uint32_t levels) : shift(31 + std::bit_width(levels - 1)) {
+        factor = (std::uint64_t{1} << shift) / levels + 1;
+    }
+    [[nodiscard]] std::uint32_t divide(std::uint32_t number) const noexcept {
+        return static_cast<std::uint32_t>(number * factor >> shift);
+    }
+};
+
+} // namespace
+
 struct FsqLattice::Tables {
     std::vector<simd::FsqColumn> columns;
+    std::vector<Reciprocal> reciprocals;
     std::vector<simd::FsqLimb> limbs;
     simd::FsqLine line{};
     simd::FsqPlan plan{};
@@ -103,6 +122,7 @@ FsqLattice::FsqLattice(std::span<const std::int64_t> levels) {
         ++tables->limbs.back().columns;
         column.stride = static_cast<std::int32_t>(in_limb);
         tables->columns.push_back(column);
+        tables->reciprocals.emplace_back(static_cast<std::uint32_t>(count));
         in_limb *= factor;
         tables->size *= factor;
         tables->plan.most_cells = std::max(tables->plan.most_cells, column.cells);
@@ -160,7 +180,6 @@ template <typename Code> void FsqLattice::quantize(Matrix<const float> z, std::s
 }
 
 template <typename Code> void FsqLattice::decode(std::span<const Code> codes, Matrix<float> values, FsqNan nan) const {
-    using Unsigned = std::make_unsigned_t<Code>;
     const std::uint64_t lowest = nan == FsqNan::sentinel ? 1 : 0; // added, it makes -1 the first code
     for (std::size_t row = 0; row < codes.size(); ++row) {
         const auto code = static_cast<std::uint64_t>(static_cast<std::int64_t>(codes[row]));
@@ -170,13 +189,28 @@ template <typename Code> void FsqLattice::decode(std::span<const Code> codes, Ma
                                         std::to_string(size() - 1) + " for these levels");
         }
     }
-    const auto &columns = tables_->columns;
-    for (std::size_t row = 0; row < codes.size(); ++row) {
-        auto rest = static_cast<Unsigned>(codes[row]);
-        for (std::size_t i = 0; i < columns.size(); ++i) {
-            const auto count = static_cast<Unsigned>(columns[i].levels);
-            values(row, i) = codes[row] < 0 ? std::numeric_limits<float>::quiet_NaN() : columns[i].values[rest % count];
-            rest /= count;
+    const simd::FsqColumn *const columns = tables_->columns.data();
+    const Reciprocal *const reciprocals = tables_->reciprocals.data();
+    const std::size_t d = dimensions();
+    const bool narrow = fits_int32();
+    float *to = values.data;
+    for (std::size_t row = 0; row < codes.size(); ++row, to += d) {
+        if (codes[row] < 0) {
+            std::fill_n(to, d, std::numeric_limits<float>::quiet_NaN());
+        } else if (narrow) {
+            auto rest = static_cast<std::uint32_t>(codes[row]);
+            for (std::size_t i = 0; i < d; ++i) {
+                const std::uint32_t above = reciprocals[i].divide(rest);
+                to[i] = columns[i].values[rest - above * static_cast<std::uint32_t>(columns[i].levels)];
+                rest = above;
+            }
+        } else {
+            auto rest = static_cast<std::uint64_t>(codes[row]);
+            for (std::size_t i = 0; i < d; ++i) {
+                const auto count = static_cast<std::uint64_t>(columns[i].levels);
+                to[i] = columns[i].values[rest % count];
+                rest /= count;
+            }
         }
     }
 }

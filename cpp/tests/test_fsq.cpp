@@ -181,6 +181,33 @@ TEST_CASE("fsq: every code survives decoding and encoding of a value in its cell
     }
 }
 
+TEST_CASE("fsq: codes of 31 bits decode to the digits that division gives") {
+    std::mt19937 random(5);
+    for (const std::vector<std::int64_t> &levels : {std::vector<std::int64_t>(30, 2),
+                                                    std::vector<std::int64_t>(19, 3),
+                                                    {255, 254, 253, 131},
+                                                    {127, 129, 251, 241, 2}}) {
+        const FsqLattice fsq(levels);
+        REQUIRE(fsq.fits_int32());
+        const auto last = static_cast<std::int32_t>(fsq.size() - 1);
+        std::uniform_int_distribution<std::int32_t> any(0, last);
+        std::vector<std::int32_t> codes{0, 1, last, last - 1};
+        while (codes.size() < 3000) {
+            codes.push_back(any(random));
+        }
+        std::vector<float> values(codes.size() * levels.size());
+        fsq.decode<std::int32_t>(codes, {values.data(), codes.size(), levels.size()});
+        for (std::size_t n = 0; n < codes.size(); ++n) {
+            std::int64_t rest = codes[n];
+            for (std::size_t i = 0; i < levels.size(); ++i) {
+                const auto middle = static_cast<float>(levels[i] / 2);
+                CHECK(values[n * levels.size() + i] == (static_cast<float>(rest % levels[i]) - middle) / middle);
+                rest /= levels[i];
+            }
+        }
+    }
+}
+
 TEST_CASE("fsq: no change smaller than the margin alters a code") {
     std::mt19937 random(2);
     std::normal_distribution<float> normal;
