@@ -98,18 +98,10 @@ struct ModeOf {
     }
 };
 
-// Sanitizers would watch every step of the unrolled windows, which takes minutes to compile.
-template <typename Statistic, std::size_t W> [[gnu::no_sanitize("address", "undefined", "thread")]] void
-window(const std::uint8_t *from, std::size_t n, std::uint8_t *to) noexcept {
+// At least as many samples as there are lanes.
+template <typename Statistic, std::size_t W>
+void window(const std::uint8_t *from, std::size_t n, std::uint8_t *to) noexcept {
     const std::uint8_t *first = from - W / 2;
-    if (n < U8::lanes) {
-        std::uint8_t padded[U8::lanes + W] = {};
-        std::uint8_t whole[U8::lanes];
-        std::memcpy(padded, first, n + W - 1);
-        store(whole, Statistic::template at<W>(padded));
-        std::memcpy(to, whole, n);
-        return;
-    }
     for (std::size_t t = 0; t + U8::lanes <= n; t += U8::lanes) {
         store(to + t, Statistic::template at<W>(first + t));
     }
@@ -119,6 +111,14 @@ window(const std::uint8_t *from, std::size_t n, std::uint8_t *to) noexcept {
 template <typename Statistic>
 void windows(const std::uint8_t *from, std::size_t n, std::size_t width, std::uint8_t *to) noexcept {
     if (n == 0) {
+        return;
+    }
+    if (n < U8::lanes) {
+        std::uint8_t padded[U8::lanes + kShortWindow] = {};
+        std::uint8_t whole[U8::lanes];
+        std::memcpy(padded, from - width / 2, n + width - 1);
+        windows<Statistic>(padded + width / 2, U8::lanes, width, whole);
+        std::memcpy(to, whole, n);
         return;
     }
     switch (width) {
