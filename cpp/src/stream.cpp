@@ -68,7 +68,6 @@ struct HsmmStream::State {
     void force(std::size_t place, StreamOutput &output);
     void follow(const std::vector<Segment> &path, std::size_t place);
     [[nodiscard]] std::vector<Segment> path_to(const ViterbiPass &from, Beginning last, std::size_t end) const;
-    [[nodiscard]] std::optional<Beginning> best_under_way() const;
     [[nodiscard]] double finish(bool ends, StreamOutput &output) const;
     [[nodiscard]] std::size_t frames() const { return pass.end() + (held.empty() ? 0 : 1); }
     [[nodiscard]] std::uint64_t mark() const;
@@ -88,7 +87,6 @@ struct HsmmStream::State {
     ViterbiPass pass;
     mutable detail::Survivors survivors;
     std::optional<detail::StreamPosteriors> posteriors;
-    detail::SegmentWeights open_ended;
     std::vector<double> held; // the last frame where log_final may have to be added to it, else empty
     std::size_t looked = 0;   // frames of the pass when survivors were last brought together
     std::optional<Meeting> met;
@@ -102,12 +100,6 @@ struct HsmmStream::State {
 };
 
 namespace {
-
-HsmmModel open_ended_model(HsmmModel model) {
-    const bool from_left = model.censoring == Censoring::left || model.censoring == Censoring::both;
-    model.censoring = from_left ? Censoring::both : Censoring::right;
-    return model;
-}
 
 // Shapes and values, before anything is copied.
 const HsmmModel &checked(const HsmmModel &model, const StreamOptions &options) {
@@ -136,7 +128,7 @@ HsmmStream::State::State(const HsmmModel &given, const StreamOptions &options)
                 given.log_durations.data + given.log_durations.rows * given.log_durations.cols),
       final(options.log_final.begin(), options.log_final.end()), censoring(given.censoring), filtered(options.filtered),
       join(options.join), check_frames(static_cast<std::size_t>(options.check_frames)), pass(given),
-      survivors(given, options.join), open_ended(open_ended_model(given), given.log_durations.cols) {
+      survivors(given, options.join) {
     if (options.smoothing_lag_frames) {
         smoothing_lag = static_cast<std::size_t>(*options.smoothing_lag_frames);
     }
@@ -257,7 +249,7 @@ void HsmmStream::State::bound(StreamOutput &output) {
 
 // Takes the states before `place` as the most likely path has them, and decodes the frames behind it again.
 void HsmmStream::State::force(std::size_t place, StreamOutput &output) {
-    const auto best = best_under_way();
+    const auto best = survivors.best();
     if (!best) {
         throw_impossible(pass.end() - 1);
     }
@@ -320,31 +312,6 @@ std::vector<Segment> HsmmStream::State::path_to(const ViterbiPass &from, Beginni
     }
     std::reverse(path.begin(), path.end());
     return path;
-}
-
-// The last segment of the most likely path, as if the recording went on; of equals the smallest state, then the
-// shortest segment. One of the longest duration ends here in any case. Survivors must be up to date.
-std::optional<Beginning> HsmmStream::State::best_under_way() const {
-    const std::size_t end = pass.end();
-    std::optional<Beginning> best;
-    double most = kNever;
-    for (std::size_t k = 0; k < initial.size(); ++k) {
-        const auto places = survivors.places(k);
-        for (auto next = places.rbegin(); next != places.rend(); ++next) { // views::reverse needs clang 15
-            const std::size_t place = *next;
-            const double *weights = place == 0 ? open_ended.whole(k) : open_ended.last(k);
-            const double score = pass.open_score(place, k) + weights[end - place - 1];
-            if (score > most) {
-                most = score;
-                best = Beginning{place, k};
-            }
-        }
-        if (pass.ended()[k] > most) {
-            most = pass.ended()[k];
-            best = survivors.ending(pass, end, k);
-        }
-    }
-    return best;
 }
 
 double HsmmStream::State::finish(bool ends, StreamOutput &output) const {
@@ -538,7 +505,7 @@ std::vector<Segment> HsmmStream::tentative() const {
     if (!now.survivors.update(now.pass)) {
         return {};
     }
-    const auto best = now.best_under_way();
+    const auto best = now.survivors.best();
     if (!best) {
         return {};
     }

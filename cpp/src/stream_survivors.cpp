@@ -22,10 +22,16 @@ struct Node {
     }
 };
 
+HsmmModel open_ended(HsmmModel model) {
+    const bool from_left = model.censoring == Censoring::left || model.censoring == Censoring::both;
+    model.censoring = from_left ? Censoring::both : Censoring::right;
+    return model;
+}
+
 } // namespace
 
 Survivors::Survivors(const HsmmModel &model, bool join)
-    : weights_(model, model.log_durations.cols),
+    : weights_(open_ended(model), model.log_durations.cols),
       transitions_(model.log_transitions.data,
                    model.log_transitions.data + model.log_transitions.rows * model.log_transitions.cols),
       states_(model.log_initial.size()),
@@ -48,6 +54,7 @@ bool Survivors::update(const ViterbiPass &pass) {
         possible_ = possible_ || !places_[k].empty();
     }
     seen_ = end;
+    best_now_ = find_best(pass);
     // Segments that end just here may be followed by others without one that can go on.
     const auto ended = pass.ended();
     possible_ = possible_ || std::any_of(ended.begin(), ended.end(), [](double score) { return score != kNever; });
@@ -74,14 +81,12 @@ void Survivors::keep_best(const ViterbiPass &pass, std::size_t state) {
         }
         return last ? weights_.last(state) : weights_.inner(state);
     };
-    for (std::size_t n = 0; n < possible && to_right_; ++n) {
+    for (std::size_t n = 0; n < possible; ++n) {
         ending_now_.push_back({{places[n], state}, scores_[n] + table(n, true)[end - places[n] - 1]});
     }
     // Later it ends as one of many, or as the recording's last.
     keep_best_ends(end, places, [&](std::size_t n) { return table(n, false); });
-    if (to_right_) {
-        keep_best_ends(end, places, [&](std::size_t n) { return table(n, true); });
-    }
+    keep_best_ends(end, places, [&](std::size_t n) { return table(n, true); });
     std::size_t kept = 0;
     for (std::size_t n = 0; n < possible; ++n) {
         if (kept_[n] != 0) {
@@ -134,6 +139,28 @@ void Survivors::keep_best_ends(std::size_t end, const std::vector<std::size_t> &
             kept_[n] = exceeds(n);
         }
     }
+}
+
+std::optional<Beginning> Survivors::find_best(const ViterbiPass &pass) const {
+    const auto ended = pass.ended();
+    std::optional<Beginning> best;
+    double most = kNever;
+    auto one = ending_now_.begin();
+    for (std::size_t k = 0; k < states_; ++k) {
+        double most_of_state = kNever;
+        for (; one != ending_now_.end() && one->at.state == k; ++one) {
+            if (one->score > most && one->score >= most_of_state) { // the later place is the shorter segment
+                most_of_state = one->score;
+                best = one->at;
+            }
+        }
+        most = std::max(most, most_of_state);
+        if (ended[k] > most) {
+            most = ended[k];
+            best = ending(pass, pass.end(), k);
+        }
+    }
+    return best;
 }
 
 Beginning Survivors::ending(const ViterbiPass &pass, std::size_t end, std::size_t state) {
@@ -203,7 +230,8 @@ std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
     }
     // Segments that end just here: as the recording's last the best one, else those that some state can follow best.
     const auto ended = pass.ended();
-    double final = *std::max_element(ended.begin(), ended.end());
+    const double whole = *std::max_element(ended.begin(), ended.end());
+    double final = whole;
     for (const Ending &one : ending_now_) {
         final = std::max(final, one.score);
     }
@@ -214,7 +242,7 @@ std::optional<Meeting> Survivors::meet(const ViterbiPass &pass) {
     }
     std::vector<char> follows(states_, 0);
     for (std::size_t from = 0; from < states_; ++from) {
-        follows[from] = ended[from] != kNever && ended[from] >= final - kRounding;
+        follows[from] = ended[from] != kNever && ended[from] >= (to_right_ ? final : whole) - kRounding;
     }
     for (std::size_t to = 0; to < states_; ++to) {
         double best = kNever;
@@ -267,6 +295,7 @@ void Survivors::forget_others() {
 
 void Survivors::start_again(Beginning last, std::size_t until) {
     seen_ = 0;
+    best_now_.reset();
     before_.clear();
     runs_.clear();
     for (auto &places : places_) {
@@ -277,7 +306,10 @@ void Survivors::start_again(Beginning last, std::size_t until) {
 }
 
 void Survivors::save(ByteWriter &writer) const {
-    const std::uint64_t numbers[] = {seen_, possible_, settled_.place, settled_.state, settled_until_};
+    const Beginning best = best_now_.value_or(Beginning{});
+    const std::uint64_t numbers[] = {seen_,          possible_,      settled_.place,
+                                     settled_.state, settled_until_, best_now_.has_value(),
+                                     best.place,     best.state};
     writer.values(std::span<const std::uint64_t>(numbers));
     for (const auto &places : places_) {
         const std::vector<std::uint64_t> given(places.begin(), places.end());
@@ -299,11 +331,17 @@ void Survivors::restore(ByteReader &reader, std::size_t end) {
         }
     };
     const auto numbers = reader.values<std::uint64_t>();
-    require(numbers.size() == 5 && numbers[0] <= end && numbers[3] < states_ && numbers[4] <= end);
+    require(numbers.size() == 8 && numbers[0] <= end && numbers[3] < states_ && numbers[4] <= end);
     seen_ = static_cast<std::size_t>(numbers[0]);
     possible_ = numbers[1] != 0;
     settled_ = {static_cast<std::size_t>(numbers[2]), static_cast<std::size_t>(numbers[3])};
     settled_until_ = static_cast<std::size_t>(numbers[4]);
+    require(numbers[5] == 0 ||
+            (numbers[6] < numbers[0] && numbers[0] - numbers[6] <= weights_.durations && numbers[7] < states_));
+    best_now_.reset();
+    if (numbers[5] != 0) {
+        best_now_ = Beginning{static_cast<std::size_t>(numbers[6]), static_cast<std::size_t>(numbers[7])};
+    }
     for (auto &places : places_) {
         const auto given = reader.values<std::uint64_t>();
         require(std::is_sorted(given.begin(), given.end()) && (given.empty() || given.back() < end));

@@ -32,14 +32,18 @@ class Survivors {
 
     // Brings the list of surviving beginnings up to the end of the pass. False when none is left.
     //
+    // The end of the recording counts as open whatever the model says: the best timeline so far, as if the recording
+    // went on, is then one of the survivors', too.
+    //
     // Of two segments under way in one state all that the future brings is the same but for their durations. One that
     // scores less than another at every end that it can still have is out for good; so only those are kept that are
     // the best, or within rounding of it, for at least one end. O(survivors x D) for each state, and for new frames
     // O(D) each.
     [[nodiscard]] bool update(const ViterbiPass &pass);
 
-    // The places before which segments of a state begin that survive, ascending.
-    [[nodiscard]] std::span<const std::size_t> places(std::size_t state) const { return places_[state]; }
+    // The last segment of the best path at the end of the last update, as if the recording went on; of equals the
+    // smallest state, then the shortest segment. One of the longest duration ends here in any case.
+    [[nodiscard]] std::optional<Beginning> best() const { return best_now_; }
 
     // Where all surviving paths meet; nothing while they begin in different states. O(distinct parts back to it).
     [[nodiscard]] std::optional<Meeting> meet(const ViterbiPass &pass);
@@ -71,18 +75,20 @@ class Survivors {
     [[nodiscard]] Beginning of(std::size_t key) const { return {key / states_, key % states_}; }
     [[nodiscard]] static Beginning before_segment(const ViterbiPass &pass, Beginning segment);
     void keep_best(const ViterbiPass &pass, std::size_t state);
+    [[nodiscard]] std::optional<Beginning> find_best(const ViterbiPass &pass) const;
     template <typename Table>
     void keep_best_ends(std::size_t end, const std::vector<std::size_t> &places, Table &&table);
 
-    SegmentWeights weights_;
+    SegmentWeights weights_; // of the model with an open end
     std::vector<double> transitions_;
     std::size_t states_;
-    bool to_right_, join_;
+    bool to_right_, join_;                         // to_right_: the recording may end within a segment
     std::size_t seen_ = 0;                         // the end of the pass at the last update
     bool possible_ = true;                         // what that found
     std::vector<std::vector<std::size_t>> places_; // by state, ascending: beginnings that survive
-    std::vector<Ending> ending_now_;               // segments that could end the recording at the end of the pass
-    std::vector<double> scores_, best_, bar_;      // scratch
+    std::optional<Beginning> best_now_;
+    std::vector<Ending> ending_now_;          // segments that could end the recording at the end of the pass
+    std::vector<double> scores_, best_, bar_; // scratch
     std::vector<char> able_, kept_;
 
     // By key: the part before a part, and where the run began that a segment belongs to.

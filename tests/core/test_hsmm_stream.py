@@ -262,6 +262,16 @@ def test_the_bound_holds_whatever_comes_together(world: World, lag: int, join: b
         assert (segments, score) == offline
 
 
+def random_world(seed: int, frames: int, states: int, longest: int, censoring: str) -> World:
+    rng = np.random.default_rng(seed)
+    shapes = (frames, states), (states, states), (states,), (states, longest)
+    emissions, transitions, initial, durations = (rng.uniform(-4, 2, shape) for shape in shapes)
+    return World(emissions, transitions, initial, durations, censoring, None, rng)
+
+
+# Segments that are the best so far, though at none of their later ends.
+@example(random_world(57, 50, 4, 3, "none"), 0, False)
+@example(random_world(25, 39, 2, 3, "right"), 1, True)
 @settings(max_examples=100, deadline=None)
 @given(worlds(frames=60, possible=True), st.integers(0, 10), st.booleans())
 def test_forced_decisions_are_those_of_decoding_under_what_was_decided(world: World, lag: int, join: bool) -> None:
@@ -296,6 +306,28 @@ def test_forced_decisions_are_those_of_decoding_under_what_was_decided(world: Wo
     except ValueError:
         return
     assert got == pytest.approx(expected, abs=1e-9)
+
+
+@example(random_world(11, 40, 4, 3, "none"), 1, False)
+@example(random_world(20, 40, 2, 3, "right"), 1, True)
+@settings(max_examples=60, deadline=None)
+@given(worlds(frames=40, possible=True), st.integers(1, 5), st.booleans())
+def test_what_was_given_and_the_guess_are_the_best_timeline_so_far(world: World, largest: int, join: bool) -> None:
+    """As if the recording went on; a timeline that is as good may stand for it."""
+    world.log_final = None
+    stream = world.stream(join=join, check_frames=3)
+    open_ended = (*world.model[:3], OPEN_ENDED[world.censoring])
+    given_out: list[list[int]] = []
+    for rows in world.chunks(largest):
+        given_out += stream.push(rows).tolist()
+        saved, stream = stream.save(), world.stream(join=join, check_frames=3)
+        stream.restore(saved)
+        table = np.array(given_out + stream.tentative().tolist())
+        frames = stream.frames
+        labels = np.repeat(table[:, 0], table[:, 2] - table[:, 1])
+        kept = np.where(np.arange(world.emissions.shape[1]) == labels[:, None], world.emissions[:frames], NEVER)
+        score = hsmm_viterbi(kept, *open_ended)[1]
+        assert score == pytest.approx(hsmm_viterbi(world.emissions[:frames], *open_ended)[1], abs=1e-9)
 
 
 def test_a_bound_of_no_frames_decides_each_frame_at_once() -> None:
