@@ -332,8 +332,11 @@ bool ForwardBackward::forward() {
             }
         }
     }
+    if (!transitions.within()) {
+        return false;
+    }
     find_evidence();
-    return transitions.within();
+    return !evidence_.is_zero(); // else the log scores say why
 }
 
 // Changes at the place of a row of the backward pass.
@@ -355,9 +358,6 @@ void ForwardBackward::find_evidence() {
             sum += begun * Weight::of_log((whole ? weights_.whole(k) : weights_.last(k))[d - 1]);
         }
         evidence_ += sum * product_at(frames_, k);
-    }
-    if (evidence_.is_zero()) {
-        throw_impossible(log_emissions_, model_);
     }
 }
 

@@ -70,7 +70,7 @@ struct BlockResult {
 };
 
 // hsmm_forward_backward and hsmm_expected_counts of a checked model and at least one frame. Nothing when the scores
-// are too far apart for weights: then log scores must be taken. Throws when no timeline is possible.
+// are too far apart for weights, or no timeline is possible: then log scores must be taken.
 [[nodiscard]] std::optional<BlockResult> block_forward_backward(Matrix<const double> log_emissions,
                                                                 const HsmmModel &model, Matrix<double> posteriors,
                                                                 bool with_counts);

@@ -55,6 +55,7 @@ class SegmentLattice {
     [[nodiscard]] double change(std::size_t place, std::size_t from, std::size_t to) const;
 
   private:
+    void normalise();
     [[nodiscard]] double weight(std::size_t state, std::size_t start, std::size_t end) const;
 
     Matrix<const double> log_emissions_;
