@@ -14,9 +14,12 @@ using simd::kBlockRows;
 constexpr double kFarthest = 0x1p30;          // as in the kernels: scores beyond it leave no digits to the others
 constexpr double kFarthestTransition = 270.0; // between two transitions; 2^-390, with 2^-600 still a normal number
 
-std::size_t padded(std::size_t states) { return (states + 7) / 8 * 8; }
-
 } // namespace
+
+bool initial_within(const HsmmModel &model) {
+    return std::all_of(model.log_initial.begin(), model.log_initial.end(),
+                       [](double score) { return score == kNever || std::abs(score) <= kFarthest; });
+}
 
 BlockPass::BlockPass(std::size_t states, std::size_t width, std::size_t ring, bool wraps, std::size_t chunks,
                      bool keep_ended) {
@@ -101,19 +104,6 @@ void TransitionRows::fill(std::size_t place) {
 }
 
 namespace {
-
-// The products of emissions at the places of one block, as both directions see them.
-struct BlockEmissions {
-    explicit BlockEmissions(std::size_t width) : width_(width), memory_(width * (4 * kBlockRows + 1 + 2)) {}
-
-    [[nodiscard]] double *row(std::size_t which, std::size_t index) {
-        return memory_.data() + (which * kBlockRows + index) * width_;
-    }
-    [[nodiscard]] double *product() { return memory_.data() + (4 * kBlockRows + 1) * width_; } // (2, width)
-
-    std::size_t width_;
-    WorkBlock memory_; // mantissa, inverse, exponent: 8 rows each; possible: 9; the product
-};
 
 class ForwardBackward {
   public:
@@ -276,13 +266,8 @@ void ForwardBackward::repair_begins(std::size_t place) {
 bool ForwardBackward::forward() {
     simd::Pass &pass = forward_.state();
     TransitionRows transitions(model_, width_, false);
-    if (!inner_.within() || !first_.within() || !last_.within() || !transitions.within()) {
+    if (!inner_.within() || !first_.within() || !last_.within() || !transitions.within() || !initial_within(model_)) {
         return false;
-    }
-    for (const double score : model_.log_initial) {
-        if (score != kNever && std::abs(score) > kFarthest) {
-            return false;
-        }
     }
     std::fill_n(emissions_.product(), width_, 1.0);
     std::fill_n(emissions_.product() + width_, width_, 0.0);

@@ -150,6 +150,11 @@ ExpectedCounts expected_counts(const SegmentLattice &lattice, const HsmmModel &m
 double hsmm_filter(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> filtered) {
     detail::check_hsmm(log_emissions, model);
     double log_likelihood = 0.0;
+    if (log_emissions.rows > 0) {
+        if (const auto by_weights = detail::block_filter(log_emissions, open_ended(model), filtered)) {
+            return *by_weights;
+        }
+    }
     filter(log_emissions, model, [&](std::size_t t, std::span<const double> scores, const FrameOffsets &offsets) {
         const double total = detail::log_sum(scores);
         if (total == kNever) {
