@@ -107,16 +107,16 @@ namespace {
 
 class ForwardBackward {
   public:
-    ForwardBackward(Matrix<const double> log_emissions, const HsmmModel &model, bool with_counts)
+    ForwardBackward(Matrix<const double> log_emissions, const HsmmModel &model, bool with_counts, PlaceWeights *places)
         : log_emissions_(log_emissions), model_(model), frames_(log_emissions.rows), states_(log_emissions.cols),
           width_(padded(states_)), blocks_(frames_ / kBlockRows + 1), weights_(model, frames_),
           from_left_(model.censoring == Censoring::left || model.censoring == Censoring::both),
           to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both),
           kernels_(simd::posterior_kernels(simd_path())),
           inner_([this](std::size_t k) { return weights_.inner(k); }, states_, width_, weights_.durations),
-          offsets_(frames_), with_counts_(with_counts), chunks_(inner_.chunks().chunks),
-          forward_(states_, width_, blocks_ + 1, false, chunks_, with_counts),
-          backward_(states_, width_, std::bit_ceil(chunks_ + 2), true, chunks_, with_counts),
+          offsets_(frames_), with_counts_(with_counts), places_(places), chunks_(inner_.chunks().chunks),
+          forward_(states_, width_, blocks_ + 1, false, chunks_, with_counts || places != nullptr),
+          backward_(states_, width_, std::bit_ceil(chunks_ + 2), true, chunks_, with_counts || places != nullptr),
           products_(blocks_ * 2 * width_), emissions_(width_), opening_(2 * width_), suspect_(width_) {
         if (from_left_) {
             first_ =
@@ -153,6 +153,7 @@ class ForwardBackward {
     void find_evidence();
     void add_last_segments(ExpectedCounts &counts);
     void add_first_segments(ExpectedCounts &counts);
+    void keep_places(std::size_t mirrored_block);
     void finish_rows(std::size_t block, Matrix<double> posteriors);
     void collect(ExpectedCounts &counts) const;
 
@@ -165,6 +166,7 @@ class ForwardBackward {
     DurationTable inner_, first_, last_;
     std::vector<double> offsets_;
     bool with_counts_;
+    PlaceWeights *places_;
     std::size_t chunks_;
     BlockPass forward_, backward_;
     WorkBlock products_; // (blocks, 2, width) of all emissions before the block
@@ -342,7 +344,11 @@ void ForwardBackward::find_evidence() {
             const Weight begun = whole ? initial(k) : forward_.begun(frames_ - d, k);
             sum += begun * Weight::of_log((whole ? weights_.whole(k) : weights_.last(k))[d - 1]);
         }
-        evidence_ += sum * product_at(frames_, k);
+        const Weight ended = sum * product_at(frames_, k);
+        evidence_ += ended;
+        if (places_ != nullptr) {
+            places_->ended[frames_ * states_ + k] = ended.log();
+        }
     }
 }
 
@@ -405,6 +411,9 @@ bool ForwardBackward::backward(Matrix<double> posteriors, ExpectedCounts &counts
                 }
             }
             kernels_.leave_row(pass, row);
+        }
+        if (places_ != nullptr) {
+            keep_places(m);
         }
         kernels_.seal(pass, m);
         if (m == 0) {
@@ -493,6 +502,52 @@ void ForwardBackward::add_first_segments(ExpectedCounts &counts) {
     }
 }
 
+// Log weights of the places of a block, which is open in both passes.
+void ForwardBackward::keep_places(std::size_t mirrored_block) {
+    const auto log_of = [](double mantissa, double exponent) {
+        return mantissa > 0.0 ? Weight{mantissa, exponent}.log() : kNever;
+    };
+    const simd::Pass &forward = forward_.state();
+    const simd::Pass &backward = backward_.state();
+    for (std::size_t row = 0; row < kBlockRows; ++row) {
+        const std::size_t place = mirrored(mirrored_block * kBlockRows + row);
+        if (place == 0 || place >= frames_) {
+            continue;
+        }
+        const double *const ended = forward.ended + place * 2 * width_;
+        const double *const follows =
+            backward.ended + ((mirrored_block & backward.ring) * kBlockRows + row) * 2 * width_;
+        for (std::size_t k = 0; k < states_; ++k) {
+            const std::size_t at = place * states_ + k;
+            const Weight product = product_at(place, k);
+            const Weight begun = forward_.begun(place, k);
+            const Weight after = backward_.begun(mirrored_block * kBlockRows + row, k);
+            places_->begun[at] = log_of(begun.mantissa * product.mantissa, begun.exponent + product.exponent);
+            places_->ended[at] = log_of(ended[k], ended[width_ + k]);
+            places_->follows[at] = log_of(follows[k] * evidence_.mantissa, follows[width_ + k] + evidence_.exponent);
+            places_->after[at] = log_of(after.mantissa * evidence_.mantissa / product.mantissa,
+                                        after.exponent + evidence_.exponent - product.exponent);
+        }
+    }
+    if (mirrored(mirrored_block * kBlockRows) >= kBlockRows) {
+        return;
+    }
+    for (std::size_t k = 0; k < states_; ++k) { // of place 0, which the pass does not reach
+        Weight sum;
+        for (std::size_t d = 1; d <= weights_.durations && !impossible(d - 1, k); ++d) {
+            const bool whole = d == frames_;
+            const Weight after = whole ? after_last_[k] : backward_.begun(mirrored(d), k);
+            sum += after * Weight::of_log((whole ? weights_.whole(k) : weights_.first(k))[d - 1]);
+        }
+        places_->begun[k] = model_.log_initial[k];
+        places_->ended[k] = kNever;
+        places_->follows[k] = (sum * evidence_).log();
+        places_->after[k] = kNever;
+        places_->after[frames_ * states_ + k] = 0.0;
+    }
+    places_->whole = evidence_.log();
+}
+
 // Writes the rows of a block that no segment can reach any more.
 void ForwardBackward::finish_rows(std::size_t block, Matrix<double> posteriors) {
     const std::size_t start = block * kBlockRows;
@@ -535,13 +590,13 @@ void ForwardBackward::collect(ExpectedCounts &counts) const {
 } // namespace
 
 std::optional<BlockResult> block_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model,
-                                                  Matrix<double> posteriors, bool with_counts) {
+                                                  Matrix<double> posteriors, bool with_counts, PlaceWeights *places) {
     BlockResult result;
     const std::size_t states = log_emissions.cols;
     if (with_counts) {
         result.counts = empty_counts(states, model.log_durations.cols);
     }
-    ForwardBackward passes(log_emissions, model, with_counts);
+    ForwardBackward passes(log_emissions, model, with_counts, places);
     if (!passes.forward() || !passes.backward(posteriors, result.counts)) {
         return std::nullopt;
     }

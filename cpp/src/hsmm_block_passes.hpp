@@ -91,11 +91,19 @@ struct BlockResult {
     ExpectedCounts counts; // filled when asked for
 };
 
+// Log weights at the places of a lattice, as SegmentLattice has them.
+struct PlaceWeights {
+    double *begun, *follows; // (T, K)
+    double *ended, *after;   // (T + 1, K)
+    double whole = 0.0;
+};
+
 // hsmm_forward_backward and hsmm_expected_counts of a checked model and at least one frame. Nothing when the scores
 // are too far apart for weights, or no timeline is possible: then log scores must be taken.
+// Fills `places` when they are asked for.
 [[nodiscard]] std::optional<BlockResult> block_forward_backward(Matrix<const double> log_emissions,
                                                                 const HsmmModel &model, Matrix<double> posteriors,
-                                                                bool with_counts);
+                                                                bool with_counts, PlaceWeights *places = nullptr);
 
 // hsmm_filter of a checked model with an open end, and at least one frame; memory for D frames. Nothing when the scores
 // are too far apart for weights, or a frame is impossible: then log scores must be taken.

@@ -1,5 +1,6 @@
 #include "hsmm_lattice.hpp"
 
+#include "hsmm_block_passes.hpp"
 #include "hsmm_forward.hpp"
 
 #include <algorithm>
@@ -22,11 +23,30 @@ SegmentLattice::SegmentLattice(Matrix<const double> log_emissions, const HsmmMod
     if (frames == 0) {
         return;
     }
-    posteriors_.assign(frames * states, 0.0);
+    posteriors_.resize(frames * states);
     begun_.resize(frames * states);
     follows_.resize(frames * states);
-    ended_.assign((frames + 1) * states, kNever);
-    after_.assign((frames + 1) * states, 0.0);
+    ended_.resize((frames + 1) * states);
+    after_.resize((frames + 1) * states);
+    PlaceWeights places{begun_.data(), follows_.data(), ended_.data(), after_.data()};
+    if (const auto result =
+            block_forward_backward(log_emissions, model, {posteriors_.data(), frames, states}, false, &places)) {
+        evidence_ = places.whole;
+        log_likelihood_ = result->log_likelihood;
+        return;
+    }
+    pass_by_scores();
+}
+
+// Both passes in log scores, of any size.
+void SegmentLattice::pass_by_scores() {
+    const Matrix<const double> log_emissions = log_emissions_;
+    const HsmmModel &model = model_;
+    const std::size_t frames = log_emissions.rows;
+    const std::size_t states = log_emissions.cols;
+    std::fill(posteriors_.begin(), posteriors_.end(), 0.0);
+    std::fill_n(ended_.begin(), states, kNever);
+    std::fill(after_.begin(), after_.end(), 0.0);
     ForwardPass forward(log_emissions, model, weights_, offsets_);
     for (std::size_t start = 0; start < frames; ++start) {
         if (start > 0) {
@@ -42,6 +62,7 @@ SegmentLattice::SegmentLattice(Matrix<const double> log_emissions, const HsmmMod
     if (evidence_ == kNever) {
         throw_impossible(log_emissions, model);
     }
+    log_likelihood_ = evidence_ + offsets_.total();
 
     // Backwards, places count from the end. A place holds the score of all that follows a segment ending there.
     std::vector<double> terms(weights_.durations);
