@@ -14,9 +14,12 @@ using simd::kBlockRows;
 constexpr double kFarthest = 0x1p30;          // as in the kernels: scores beyond it leave no digits to the others
 constexpr double kFarthestTransition = 270.0; // between two transitions; 2^-390, with 2^-600 still a normal number
 
-std::size_t padded(std::size_t states) { return (states + 7) / 8 * 8; }
-
 } // namespace
+
+bool initial_within(const HsmmModel &model) {
+    return std::all_of(model.log_initial.begin(), model.log_initial.end(),
+                       [](double score) { return score == kNever || std::abs(score) <= kFarthest; });
+}
 
 BlockPass::BlockPass(std::size_t states, std::size_t width, std::size_t ring, bool wraps, std::size_t chunks,
                      bool keep_ended) {
@@ -102,31 +105,18 @@ void TransitionRows::fill(std::size_t place) {
 
 namespace {
 
-// The products of emissions at the places of one block, as both directions see them.
-struct BlockEmissions {
-    explicit BlockEmissions(std::size_t width) : width_(width), memory_(width * (4 * kBlockRows + 1 + 2)) {}
-
-    [[nodiscard]] double *row(std::size_t which, std::size_t index) {
-        return memory_.data() + (which * kBlockRows + index) * width_;
-    }
-    [[nodiscard]] double *product() { return memory_.data() + (4 * kBlockRows + 1) * width_; } // (2, width)
-
-    std::size_t width_;
-    WorkBlock memory_; // mantissa, inverse, exponent: 8 rows each; possible: 9; the product
-};
-
 class ForwardBackward {
   public:
-    ForwardBackward(Matrix<const double> log_emissions, const HsmmModel &model, bool with_counts)
+    ForwardBackward(Matrix<const double> log_emissions, const HsmmModel &model, bool with_counts, PlaceWeights *places)
         : log_emissions_(log_emissions), model_(model), frames_(log_emissions.rows), states_(log_emissions.cols),
           width_(padded(states_)), blocks_(frames_ / kBlockRows + 1), weights_(model, frames_),
           from_left_(model.censoring == Censoring::left || model.censoring == Censoring::both),
           to_right_(model.censoring == Censoring::right || model.censoring == Censoring::both),
           kernels_(simd::posterior_kernels(simd_path())),
           inner_([this](std::size_t k) { return weights_.inner(k); }, states_, width_, weights_.durations),
-          offsets_(frames_), with_counts_(with_counts), chunks_(inner_.chunks().chunks),
-          forward_(states_, width_, blocks_ + 1, false, chunks_, with_counts),
-          backward_(states_, width_, std::bit_ceil(chunks_ + 2), true, chunks_, with_counts),
+          offsets_(frames_), with_counts_(with_counts), places_(places), chunks_(inner_.chunks().chunks),
+          forward_(states_, width_, blocks_ + 1, false, chunks_, with_counts || places != nullptr),
+          backward_(states_, width_, std::bit_ceil(chunks_ + 2), true, chunks_, with_counts || places != nullptr),
           products_(blocks_ * 2 * width_), emissions_(width_), opening_(2 * width_), suspect_(width_) {
         if (from_left_) {
             first_ =
@@ -163,6 +153,7 @@ class ForwardBackward {
     void find_evidence();
     void add_last_segments(ExpectedCounts &counts);
     void add_first_segments(ExpectedCounts &counts);
+    void keep_places(std::size_t mirrored_block);
     void finish_rows(std::size_t block, Matrix<double> posteriors);
     void collect(ExpectedCounts &counts) const;
 
@@ -175,6 +166,7 @@ class ForwardBackward {
     DurationTable inner_, first_, last_;
     std::vector<double> offsets_;
     bool with_counts_;
+    PlaceWeights *places_;
     std::size_t chunks_;
     BlockPass forward_, backward_;
     WorkBlock products_; // (blocks, 2, width) of all emissions before the block
@@ -276,13 +268,8 @@ void ForwardBackward::repair_begins(std::size_t place) {
 bool ForwardBackward::forward() {
     simd::Pass &pass = forward_.state();
     TransitionRows transitions(model_, width_, false);
-    if (!inner_.within() || !first_.within() || !last_.within() || !transitions.within()) {
+    if (!inner_.within() || !first_.within() || !last_.within() || !transitions.within() || !initial_within(model_)) {
         return false;
-    }
-    for (const double score : model_.log_initial) {
-        if (score != kNever && std::abs(score) > kFarthest) {
-            return false;
-        }
     }
     std::fill_n(emissions_.product(), width_, 1.0);
     std::fill_n(emissions_.product() + width_, width_, 0.0);
@@ -332,8 +319,11 @@ bool ForwardBackward::forward() {
             }
         }
     }
+    if (!transitions.within()) {
+        return false;
+    }
     find_evidence();
-    return transitions.within();
+    return !evidence_.is_zero(); // else the log scores say why
 }
 
 // Changes at the place of a row of the backward pass.
@@ -354,10 +344,11 @@ void ForwardBackward::find_evidence() {
             const Weight begun = whole ? initial(k) : forward_.begun(frames_ - d, k);
             sum += begun * Weight::of_log((whole ? weights_.whole(k) : weights_.last(k))[d - 1]);
         }
-        evidence_ += sum * product_at(frames_, k);
-    }
-    if (evidence_.is_zero()) {
-        throw_impossible(log_emissions_, model_);
+        const Weight ended = sum * product_at(frames_, k);
+        evidence_ += ended;
+        if (places_ != nullptr) {
+            places_->ended[frames_ * states_ + k] = ended.log();
+        }
     }
 }
 
@@ -420,6 +411,9 @@ bool ForwardBackward::backward(Matrix<double> posteriors, ExpectedCounts &counts
                 }
             }
             kernels_.leave_row(pass, row);
+        }
+        if (places_ != nullptr) {
+            keep_places(m);
         }
         kernels_.seal(pass, m);
         if (m == 0) {
@@ -508,6 +502,52 @@ void ForwardBackward::add_first_segments(ExpectedCounts &counts) {
     }
 }
 
+// Log weights of the places of a block, which is open in both passes.
+void ForwardBackward::keep_places(std::size_t mirrored_block) {
+    const auto log_of = [](double mantissa, double exponent) {
+        return mantissa > 0.0 ? Weight{mantissa, exponent}.log() : kNever;
+    };
+    const simd::Pass &forward = forward_.state();
+    const simd::Pass &backward = backward_.state();
+    for (std::size_t row = 0; row < kBlockRows; ++row) {
+        const std::size_t place = mirrored(mirrored_block * kBlockRows + row);
+        if (place == 0 || place >= frames_) {
+            continue;
+        }
+        const double *const ended = forward.ended + place * 2 * width_;
+        const double *const follows =
+            backward.ended + ((mirrored_block & backward.ring) * kBlockRows + row) * 2 * width_;
+        for (std::size_t k = 0; k < states_; ++k) {
+            const std::size_t at = place * states_ + k;
+            const Weight product = product_at(place, k);
+            const Weight begun = forward_.begun(place, k);
+            const Weight after = backward_.begun(mirrored_block * kBlockRows + row, k);
+            places_->begun[at] = log_of(begun.mantissa * product.mantissa, begun.exponent + product.exponent);
+            places_->ended[at] = log_of(ended[k], ended[width_ + k]);
+            places_->follows[at] = log_of(follows[k] * evidence_.mantissa, follows[width_ + k] + evidence_.exponent);
+            places_->after[at] = log_of(after.mantissa * evidence_.mantissa / product.mantissa,
+                                        after.exponent + evidence_.exponent - product.exponent);
+        }
+    }
+    if (mirrored(mirrored_block * kBlockRows) >= kBlockRows) {
+        return;
+    }
+    for (std::size_t k = 0; k < states_; ++k) { // of place 0, which the pass does not reach
+        Weight sum;
+        for (std::size_t d = 1; d <= weights_.durations && !impossible(d - 1, k); ++d) {
+            const bool whole = d == frames_;
+            const Weight after = whole ? after_last_[k] : backward_.begun(mirrored(d), k);
+            sum += after * Weight::of_log((whole ? weights_.whole(k) : weights_.first(k))[d - 1]);
+        }
+        places_->begun[k] = model_.log_initial[k];
+        places_->ended[k] = kNever;
+        places_->follows[k] = (sum * evidence_).log();
+        places_->after[k] = kNever;
+        places_->after[frames_ * states_ + k] = 0.0;
+    }
+    places_->whole = evidence_.log();
+}
+
 // Writes the rows of a block that no segment can reach any more.
 void ForwardBackward::finish_rows(std::size_t block, Matrix<double> posteriors) {
     const std::size_t start = block * kBlockRows;
@@ -550,13 +590,13 @@ void ForwardBackward::collect(ExpectedCounts &counts) const {
 } // namespace
 
 std::optional<BlockResult> block_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model,
-                                                  Matrix<double> posteriors, bool with_counts) {
+                                                  Matrix<double> posteriors, bool with_counts, PlaceWeights *places) {
     BlockResult result;
     const std::size_t states = log_emissions.cols;
     if (with_counts) {
         result.counts = empty_counts(states, model.log_durations.cols);
     }
-    ForwardBackward passes(log_emissions, model, with_counts);
+    ForwardBackward passes(log_emissions, model, with_counts, places);
     if (!passes.forward() || !passes.backward(posteriors, result.counts)) {
         return std::nullopt;
     }

@@ -61,6 +61,28 @@ class TransitionRows {
     double exponent_ = 0.0;
 };
 
+// States, and those that do not exist, up to whole vectors of any path.
+[[nodiscard]] inline std::size_t padded(std::size_t states) { return (states + 7) / 8 * 8; }
+
+// Whether weights can hold the scores of the first states.
+[[nodiscard]] bool initial_within(const HsmmModel &model);
+
+// The products of emissions at the places of one block, as both directions see them.
+class BlockEmissions {
+  public:
+    explicit BlockEmissions(std::size_t width) : width_(width), memory_(width * (4 * simd::kBlockRows + 1 + 2)) {}
+
+    // Of array `which`: mantissa, inverse, exponent, 8 rows each; possible, 9.
+    [[nodiscard]] double *row(std::size_t which, std::size_t index) {
+        return memory_.data() + (which * simd::kBlockRows + index) * width_;
+    }
+    [[nodiscard]] double *product() { return memory_.data() + (4 * simd::kBlockRows + 1) * width_; } // (2, width)
+
+  private:
+    std::size_t width_;
+    WorkBlock memory_;
+};
+
 // All counts zero.
 [[nodiscard]] ExpectedCounts empty_counts(std::size_t states, std::size_t durations);
 
@@ -69,11 +91,24 @@ struct BlockResult {
     ExpectedCounts counts; // filled when asked for
 };
 
+// Log weights at the places of a lattice, as SegmentLattice has them.
+struct PlaceWeights {
+    double *begun, *follows; // (T, K)
+    double *ended, *after;   // (T + 1, K)
+    double whole = 0.0;
+};
+
 // hsmm_forward_backward and hsmm_expected_counts of a checked model and at least one frame. Nothing when the scores
-// are too far apart for weights: then log scores must be taken. Throws when no timeline is possible.
+// are too far apart for weights, or no timeline is possible: then log scores must be taken.
+// Fills `places` when they are asked for.
 [[nodiscard]] std::optional<BlockResult> block_forward_backward(Matrix<const double> log_emissions,
                                                                 const HsmmModel &model, Matrix<double> posteriors,
-                                                                bool with_counts);
+                                                                bool with_counts, PlaceWeights *places = nullptr);
+
+// hsmm_filter of a checked model with an open end, and at least one frame; memory for D frames. Nothing when the scores
+// are too far apart for weights, or a frame is impossible: then log scores must be taken.
+[[nodiscard]] std::optional<double> block_filter(Matrix<const double> log_emissions, const HsmmModel &open,
+                                                 Matrix<double> filtered);
 
 // hsmm_forward_backward for durations of one frame, a plain hidden Markov model; nothing when its weights are too far
 // apart for one exponent a frame, or all zero: then block_forward_backward must be taken.

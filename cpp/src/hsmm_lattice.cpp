@@ -1,11 +1,19 @@
 #include "hsmm_lattice.hpp"
 
+#include "hsmm_block_passes.hpp"
 #include "hsmm_forward.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <iterator>
 
 namespace conv2d::detail {
+namespace {
+
+double share_of(double log_share) { return std::exp(std::min(log_share, 0.0)); } // above zero by rounding only
+
+} // namespace
 
 SegmentLattice::SegmentLattice(Matrix<const double> log_emissions, const HsmmModel &model)
     : log_emissions_((check_hsmm(log_emissions, model), log_emissions)), model_(model),
@@ -15,11 +23,30 @@ SegmentLattice::SegmentLattice(Matrix<const double> log_emissions, const HsmmMod
     if (frames == 0) {
         return;
     }
-    posteriors_.assign(frames * states, 0.0);
+    posteriors_.resize(frames * states);
     begun_.resize(frames * states);
     follows_.resize(frames * states);
-    ended_.assign((frames + 1) * states, kNever);
-    after_.assign((frames + 1) * states, 0.0);
+    ended_.resize((frames + 1) * states);
+    after_.resize((frames + 1) * states);
+    PlaceWeights places{begun_.data(), follows_.data(), ended_.data(), after_.data()};
+    if (const auto result =
+            block_forward_backward(log_emissions, model, {posteriors_.data(), frames, states}, false, &places)) {
+        evidence_ = places.whole;
+        log_likelihood_ = result->log_likelihood;
+        return;
+    }
+    pass_by_scores();
+}
+
+// Both passes in log scores, of any size.
+void SegmentLattice::pass_by_scores() {
+    const Matrix<const double> log_emissions = log_emissions_;
+    const HsmmModel &model = model_;
+    const std::size_t frames = log_emissions.rows;
+    const std::size_t states = log_emissions.cols;
+    std::fill(posteriors_.begin(), posteriors_.end(), 0.0);
+    std::fill_n(ended_.begin(), states, kNever);
+    std::fill(after_.begin(), after_.end(), 0.0);
     ForwardPass forward(log_emissions, model, weights_, offsets_);
     for (std::size_t start = 0; start < frames; ++start) {
         if (start > 0) {
@@ -35,6 +62,7 @@ SegmentLattice::SegmentLattice(Matrix<const double> log_emissions, const HsmmMod
     if (evidence_ == kNever) {
         throw_impossible(log_emissions, model);
     }
+    log_likelihood_ = evidence_ + offsets_.total();
 
     // Backwards, places count from the end. A place holds the score of all that follows a segment ending there.
     std::vector<double> terms(weights_.durations);
@@ -85,30 +113,48 @@ SegmentLattice::SegmentLattice(Matrix<const double> log_emissions, const HsmmMod
             ends.open(step, k, after_[start * states + k]);
         }
     }
-    for (std::size_t t = 0; t < frames; ++t) {
-        double *const row = posteriors_.data() + t * states;
+    normalise();
+}
+
+// A row sums to one but for rounding. Where the scores are so large that their last digit weighs more than a timeline,
+// it does not: all but the most likely timeline are then without weight.
+void SegmentLattice::normalise() {
+    std::vector<Segment> best;
+    for (std::size_t t = 0; t < frames(); ++t) {
+        double *const row = posteriors_.data() + t * states();
         double sum = 0.0;
-        for (std::size_t k = 0; k < states; ++k) {
+        for (std::size_t k = 0; k < states(); ++k) {
             sum += row[k];
         }
-        for (std::size_t k = 0; k < states; ++k) {
-            row[k] /= sum; // one but for rounding
+        if (sum > 0.5 && sum < 2.0) {
+            for (std::size_t k = 0; k < states(); ++k) {
+                row[k] /= sum;
+            }
+            continue;
         }
+        if (best.empty()) {
+            best = hsmm_viterbi(log_emissions_, model_).segments;
+        }
+        const auto frame = static_cast<std::int64_t>(t);
+        const auto after = std::upper_bound(best.begin(), best.end(), frame,
+                                            [](std::int64_t f, const Segment &segment) { return f < segment.start; });
+        std::fill_n(row, states(), 0.0);
+        row[std::prev(after)->state] = 1.0;
     }
 }
 
 double SegmentLattice::begins(std::size_t start, std::size_t state) const {
     const std::size_t place = start * states() + state;
-    return std::exp(begun_[place] + follows_[place] - evidence_);
+    return share_of(begun_[place] + follows_[place] - evidence_);
 }
 
 double SegmentLattice::ends(std::size_t end, std::size_t state) const {
     const std::size_t place = end * states() + state;
-    return std::exp(ended_[place] + after_[place] - evidence_);
+    return share_of(ended_[place] + after_[place] - evidence_);
 }
 
 double SegmentLattice::change(std::size_t place, std::size_t from, std::size_t to) const {
-    return std::exp(ended_[place * states() + from] + transitions_into(model_, place)(from, to) +
+    return share_of(ended_[place * states() + from] + transitions_into(model_, place)(from, to) +
                     follows_[place * states() + to] - evidence_);
 }
 
@@ -120,7 +166,7 @@ double SegmentLattice::segment(std::size_t state, std::size_t start, std::size_t
     for (std::size_t t = start; t < end; ++t) {
         score += log_emissions_(t, state) - offsets_[t];
     }
-    return std::exp(score + weight(state, start, end) + after_[end * states() + state]);
+    return share_of(score + weight(state, start, end) + after_[end * states() + state]);
 }
 
 void SegmentLattice::segments_from(std::size_t state, std::size_t start, std::span<double> shares) const {
@@ -128,7 +174,7 @@ void SegmentLattice::segments_from(std::size_t state, std::size_t start, std::sp
     for (std::size_t d = 1; d <= shares.size(); ++d) {
         const std::size_t end = start + d;
         score += log_emissions_(end - 1, state) - offsets_[end - 1];
-        shares[d - 1] = std::exp(score + weight(state, start, end) + after_[end * states() + state]);
+        shares[d - 1] = share_of(score + weight(state, start, end) + after_[end * states() + state]);
     }
 }
 

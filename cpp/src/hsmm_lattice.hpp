@@ -22,7 +22,7 @@ class SegmentLattice {
     [[nodiscard]] std::size_t frames() const { return log_emissions_.rows; }
     [[nodiscard]] std::size_t states() const { return log_emissions_.cols; }
     [[nodiscard]] std::size_t longest() const { return weights_.durations; } // min(D, T)
-    [[nodiscard]] double log_likelihood() const { return evidence_ + offsets_.total(); }
+    [[nodiscard]] double log_likelihood() const { return log_likelihood_; }
 
     // (T, K), P(state at t = k); rows sum to 1.
     [[nodiscard]] Matrix<const double> posteriors() const { return {posteriors_.data(), frames(), states()}; }
@@ -55,13 +55,16 @@ class SegmentLattice {
     [[nodiscard]] double change(std::size_t place, std::size_t from, std::size_t to) const;
 
   private:
+    void pass_by_scores();
+    void normalise();
     [[nodiscard]] double weight(std::size_t state, std::size_t start, std::size_t end) const;
 
     Matrix<const double> log_emissions_;
     const HsmmModel &model_;
     SegmentWeights weights_;
     FrameOffsets offsets_;
-    double evidence_ = 0.0; // log-likelihood less the offsets
+    double log_likelihood_ = 0.0;
+    double evidence_ = 0.0; // the same less the offsets
     std::vector<double> posteriors_;
     std::vector<double> begun_;   // (T, K) log weight of all that leads to a segment beginning at (start, state)
     std::vector<double> follows_; // (T, K) log weight of that segment and all behind it

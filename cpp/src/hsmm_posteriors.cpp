@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace conv2d {
 namespace {
@@ -58,6 +59,24 @@ template <typename Each> void filter(Matrix<const double> log_emissions, const H
             forward.change_state(end);
         }
     }
+}
+
+// hsmm_forward_backward by the passes of a hidden Markov model, where they can.
+std::optional<double> markov_if_one_frame(Matrix<const double> log_emissions, const HsmmModel &model,
+                                          Matrix<double> posteriors) {
+    if (model.log_durations.cols != 1) {
+        return std::nullopt;
+    }
+    return detail::markov_forward_backward(log_emissions, model, posteriors);
+}
+
+ExpectedCounts count_segments(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> posteriors) {
+    if (auto result = detail::block_forward_backward(log_emissions, model, posteriors, true)) {
+        return std::move(result->counts);
+    }
+    const detail::SegmentLattice lattice(log_emissions, model);
+    std::copy_n(lattice.posteriors().data, log_emissions.rows * log_emissions.cols, posteriors.data);
+    return detail::expected_counts(lattice, model);
 }
 
 } // namespace
@@ -131,6 +150,11 @@ ExpectedCounts expected_counts(const SegmentLattice &lattice, const HsmmModel &m
 double hsmm_filter(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> filtered) {
     detail::check_hsmm(log_emissions, model);
     double log_likelihood = 0.0;
+    if (log_emissions.rows > 0) {
+        if (const auto by_weights = detail::block_filter(log_emissions, open_ended(model), filtered)) {
+            return *by_weights;
+        }
+    }
     filter(log_emissions, model, [&](std::size_t t, std::span<const double> scores, const FrameOffsets &offsets) {
         const double total = detail::log_sum(scores);
         if (total == kNever) {
@@ -150,10 +174,8 @@ double hsmm_forward_backward(Matrix<const double> log_emissions, const HsmmModel
     if (log_emissions.rows == 0) {
         return 0.0;
     }
-    if (model.log_durations.cols == 1) {
-        if (const auto log_likelihood = detail::markov_forward_backward(log_emissions, model, posteriors)) {
-            return *log_likelihood;
-        }
+    if (const auto log_likelihood = markov_if_one_frame(log_emissions, model, posteriors)) {
+        return *log_likelihood;
     }
     if (const auto result = detail::block_forward_backward(log_emissions, model, posteriors, false)) {
         return result->log_likelihood;
@@ -169,12 +191,14 @@ ExpectedCounts hsmm_expected_counts(Matrix<const double> log_emissions, const Hs
     if (log_emissions.rows == 0) {
         return detail::empty_counts(log_emissions.cols, model.log_durations.cols);
     }
-    if (auto result = detail::block_forward_backward(log_emissions, model, posteriors, true)) {
-        return std::move(result->counts);
-    }
-    const detail::SegmentLattice lattice(log_emissions, model);
-    std::copy_n(lattice.posteriors().data, log_emissions.rows * log_emissions.cols, posteriors.data);
-    return detail::expected_counts(lattice, model);
+    // Where one frame is the longest duration, the posteriors of hsmm_forward_backward to the last bit.
+    const auto log_likelihood = markov_if_one_frame(log_emissions, model, posteriors);
+    std::vector<double> unused(log_likelihood ? log_emissions.rows * log_emissions.cols : 0);
+    const Matrix<double> shares{log_likelihood ? unused.data() : posteriors.data, log_emissions.rows,
+                                log_emissions.cols};
+    ExpectedCounts counts = count_segments(log_emissions, model, shares);
+    counts.log_likelihood = log_likelihood.value_or(counts.log_likelihood);
+    return counts;
 }
 
 double hsmm_segment_posteriors(Matrix<const double> log_emissions, const HsmmModel &model,

@@ -182,6 +182,58 @@ def test_far_states_are_not_lost() -> None:
     np.testing.assert_array_equal(posteriors, np.tile([0.0, 1.0], (frames, 1)))
 
 
+@pytest.mark.parametrize("censoring", CENSORING)
+def test_transitions_far_apart_in_some_frames_are_not_impossible(censoring: str) -> None:
+    """Weights cannot hold e^-2000 and 1 in one matrix; log scores can. The timeline is certain, and so its score."""
+    emissions = np.zeros((9, 2))
+    transitions = np.full((9, 2, 2), -np.inf)
+    transitions[:, 0, 1], transitions[:, 1, 0] = -2000.0, 0.0
+    lengths = np.array([[0.0] + [-np.inf] * 6] * 2)
+    log_likelihood, posteriors = hsmm_forward_backward(emissions, transitions, [0.0, -np.inf], lengths, censoring)
+    assert log_likelihood == pytest.approx(-2000.0 * 4, rel=1e-12)
+    np.testing.assert_array_equal(posteriors, np.eye(2)[np.arange(9) % 2])
+    counts = hsmm_expected_counts(emissions, transitions, [0.0, -np.inf], lengths, censoring)
+    assert counts[0] == log_likelihood
+    np.testing.assert_array_equal(counts[1], posteriors)
+    np.testing.assert_allclose(counts[3], [[0, 4], [4, 0]], atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_what_has_a_best_timeline_has_a_likelihood(seed: int) -> None:
+    """Scores of any size: whatever hsmm_viterbi finds a timeline for is possible, and is refused where it is."""
+    rng = np.random.default_rng(seed)
+    sizes = np.array([0.0, -1.0, 3.0, -700.0, -2000.0, -1e6, 1e18, -1e18, 1e200, -1e200, -np.inf])
+    likely = rng.random(len(sizes)) ** 3
+    frames, states = rng.choice([1, 2, 9, 17, 70]), rng.integers(1, 5)
+    each_frame = (frames,) if rng.random() < 0.4 else ()
+    shapes = ((frames, states), (*each_frame, states, states), (states,), (states, rng.choice([1, 3, 7, 40])))
+    case = [rng.choice(sizes, p=likely / likely.sum(), size=shape) for shape in shapes]
+    censoring = str(rng.choice(CENSORING))
+    try:
+        hsmm_viterbi(*case, censoring)
+    except ValueError as error:
+        with pytest.raises(ValueError, match="expected") as refused:
+            hsmm_forward_backward(*case, censoring)
+        assert str(refused.value) == str(error)
+        return
+    log_likelihood, posteriors = hsmm_forward_backward(*case, censoring)
+    assert np.isfinite(log_likelihood)
+    np.testing.assert_allclose(posteriors.sum(1), 1, atol=1e-9)
+    counts = hsmm_expected_counts(*case, censoring)
+    assert counts[0] == log_likelihood
+    np.testing.assert_array_equal(counts[1], posteriors)
+
+
+@pytest.mark.parametrize("censoring", CENSORING)
+@pytest.mark.parametrize("durations", [1, 2, 30])
+def test_counting_moves_no_posterior(censoring: str, durations: int) -> None:
+    case = random_case(80, 3, durations, seed=10)
+    log_likelihood, posteriors = hsmm_forward_backward(*case, censoring)
+    counts = hsmm_expected_counts(*case, censoring)
+    assert counts[0] == log_likelihood
+    np.testing.assert_array_equal(counts[1], posteriors)
+
+
 @pytest.mark.parametrize("spread", [30.0, 1000.0])
 @pytest.mark.parametrize("durations", [1, 5, 60])
 def test_emissions_far_apart_follow_the_most_likely_timeline(spread: float, durations: int) -> None:

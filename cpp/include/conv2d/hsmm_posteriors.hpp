@@ -10,7 +10,8 @@ namespace conv2d {
 
 // Writes P(state at t = k | all frames) to posteriors (T, K), whose rows sum to 1, and returns the log-likelihood:
 // the log of the summed weights of all segmentations. Sums are of positive terms only; those left out of a sum are
-// together below 2^-54 of it, and those left out of a posterior below 2^-60.
+// together below 2^-54 of it, and those left out of a posterior below 2^-60. Where scores are so large (10^16 and
+// more) that rounding outweighs whole timelines, a frame has the state of the most likely one.
 double hsmm_forward_backward(Matrix<const double> log_emissions, const HsmmModel &model, Matrix<double> posteriors);
 
 // Writes P(state at t = k | frames 0 .. t) to filtered (T, K): every prefix is taken as right-censored, so that only
