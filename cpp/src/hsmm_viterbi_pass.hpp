@@ -125,7 +125,8 @@ class ViterbiPass {
     void take_slowly(std::size_t r, bool entered);
     void end_again();
     void rebase();
-    void shift(std::size_t state, double amount, std::size_t place);
+    std::size_t shift(std::size_t state, double amount, std::size_t place);
+    void slope_again(std::size_t row, std::size_t place);
     [[nodiscard]] const Chunk &chunk_of(std::size_t place) const {
         return chunks_[(place - chunks_begin_) / chunk_frames_];
     }
