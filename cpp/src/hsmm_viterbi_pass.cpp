@@ -26,6 +26,7 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
                               emissions_ + r * block_.padded, offsets)) {
             check_emissions(log_emissions);
         }
+        fetch_ahead(log_emissions, t + frames);
         if (by_frame_) {
             take_transitions({log_transitions.data + t * states_ * states_, frames * states_, states_}, r);
         }
@@ -44,6 +45,18 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
             rebase();
         }
         t += frames;
+    }
+}
+
+// Asks for the memory that comes next: the places of each state lie apart, and a block of many states ends with a page.
+void ViterbiPass::fetch_ahead(Matrix<const double> log_emissions, std::size_t frame) const {
+    const std::size_t frames = std::min(kViterbiBlock, log_emissions.rows - frame);
+    const double *next = log_emissions.data + frame * states_;
+    for (std::size_t i = 0; i < frames * states_; i += 8) {
+        __builtin_prefetch(next + i);
+    }
+    for (std::size_t k = 0; k < states_ && !plain_; ++k) {
+        __builtin_prefetch(block_.places + k * block_.places_stride, 1);
     }
 }
 

@@ -115,6 +115,7 @@ class ViterbiPass {
     [[nodiscard]] bool keeps_bytes() const { return plain_ && states_ <= kByteStates; }
     [[nodiscard]] bool keeps_origins() const { return by_frame_ && !keeps_bytes(); }
     void make_room();
+    void fetch_ahead(Matrix<const double> log_emissions, std::size_t frame) const;
     [[nodiscard]] Chunk new_chunk() const;
     void take_transitions(Matrix<const double> log_transitions, std::size_t r);
     void take(std::size_t from, std::size_t to);

@@ -160,8 +160,9 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     block_.listed_stride = pruned ? capacity_ / kViterbiFine : 0;
     listed_.resize(8 * block_.listed_stride);
     block_.listed = listed_.data();
-    sources_.resize(states_ + 1); // the place after the last is written, too
+    sources_.resize(states_ + 2);
     block_.sources = sources_.data();
+    block_.rivals = sources_.data() + states_;
     block_.most = by_frame_ ? nullptr : most_;
     block_.emissions = emissions_;
     block_.groups = groups_.data();

@@ -1,6 +1,6 @@
 #include "viterbi_kernels.hpp"
 
-#include "f64.hpp"
+#include "f64_math.hpp"
 
 namespace conv2d::simd::CONV2D_PATH {
 namespace {
@@ -402,12 +402,13 @@ void turn(const ViterbiBlock &block) noexcept {
         double *also = block.moved ? nullptr : turned;
         if (group.width == 8) {
             turn_rows<F64>(written, block.padded, 8, kept, block.places_stride, also, group.turned_stride);
+            if (block.moved) {
+                turn_rows<F64>(open, 8, 8, turned, group.turned_stride, nullptr, 0);
+            }
         } else {
             turn_rows<F64Half>(written, block.padded, 4, kept, block.places_stride, also, group.turned_stride);
-        }
-        for (std::size_t lane = 0; block.moved && lane < group.width; ++lane) {
-            for (std::size_t r = 0; r < kBlock; ++r) {
-                turned[lane * group.turned_stride + r] = open[r * group.width + lane];
+            if (block.moved) {
+                turn_rows<F64Half>(open, 4, 4, turned, group.turned_stride, nullptr, 0);
             }
         }
     }
@@ -544,16 +545,6 @@ template <typename Vector, std::size_t Width>
     }
 }
 
-inline double largest_lane(F64 a) {
-    double lanes[F64::lanes];
-    store(lanes, a);
-    double largest = kNone;
-    for (const double lane : lanes) {
-        largest = lane > largest ? lane : largest;
-    }
-    return largest;
-}
-
 inline std::size_t index_of(const double *values, std::size_t n, double value) {
     for (std::size_t i = 0; i < n; i += F64::lanes) {
         const unsigned found = bits(equal(load(values + i), broadcast(value)));
@@ -564,9 +555,8 @@ inline std::size_t index_of(const double *values, std::size_t n, double value) {
     return 0;
 }
 
-// Few of many states can be the best one before any other: lists those that a bound does not rule out, and returns
-// their count. The bound is what the two with the largest scores reach.
-inline std::size_t list_sources(const ViterbiBlock &block) {
+// The two states with the largest scores.
+inline void choose_rivals(const ViterbiBlock &block) {
     const double *ended = block.ended; // -inf beyond the last state
     F64 most = broadcast(kNone);
     for (std::size_t k = 0; k < block.padded; k += F64::lanes) {
@@ -580,7 +570,15 @@ inline std::size_t list_sources(const ViterbiBlock &block) {
     }
     const std::size_t first = index_of(ended, block.padded, largest);
     const std::size_t second = index_of(ended, block.padded, largest_lane(most));
-    const std::size_t other = second < block.states ? second : first;
+    block.rivals[0] = first;
+    block.rivals[1] = second < block.states ? second : first;
+}
+
+// Lists the states that two rivals do not keep from being the best one before any other, and returns their count.
+inline std::size_t list_below_rivals(const ViterbiBlock &block) {
+    const double *ended = block.ended;
+    const std::size_t first = block.rivals[0];
+    const std::size_t other = block.rivals[1];
     const double *one_row = block.transitions + first * block.padded;
     const double *other_row = block.transitions + other * block.padded;
     F64 lowest = broadcast(__builtin_inf());
@@ -611,6 +609,17 @@ inline std::size_t list_sources(const ViterbiBlock &block) {
         }
     }
     return count;
+}
+
+// Few of many states can be the best one before any other. Those with the largest scores mostly stay the same from
+// frame to frame: others are chosen once too many are left.
+inline std::size_t list_sources(const ViterbiBlock &block) {
+    const std::size_t count = list_below_rivals(block);
+    if (count <= block.states / 8) {
+        return count;
+    }
+    choose_rivals(block);
+    return list_below_rivals(block);
 }
 
 // Calls each<Vector, Width>(group, lane) for every vector of states.

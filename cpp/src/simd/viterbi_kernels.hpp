@@ -59,6 +59,7 @@ struct ViterbiBlock {
     std::size_t passed;           // that place in the recording is start + passed
     const double *most;           // (padded,) largest transition out of each state; null where they differ by frame
     std::size_t *sources;         // scratch: (states,)
+    std::size_t *rivals;          // (2,) states that may rule out others; which ones decides the time it takes only
     const double *transitions;    // (states, padded)
     std::size_t transitions_step; // from the matrix of one frame to that of the next
     const double *emissions;      // (8, padded) less the largest of their frame
