@@ -108,13 +108,31 @@ SegmentWeights::SegmentWeights(const HsmmModel &model, std::size_t frames)
         last_ = inner_;
     }
     for (std::size_t state = 0; state < states; ++state) {
-        // Sums from the far end in log space: a cumulative sum of probabilities would lose the far tail.
-        double survivor = kNever; // log P(duration >= d)
-        double beyond = kNever;   // log of the sum of P(duration >= u) over u >= d; at d = 1 the mean duration
+        // Sums from the far end, of which a sum of plain probabilities would lose the tail: `scale` is taken from all
+        // logarithms, and raised before one of them grows too large.
+        constexpr double kRoom = 64.0;
+        const double *weights = model.log_durations.row(state).data();
+        double scale = kNever;
+        double tail = 0.0;  // P(duration >= d), times exp(-scale)
+        double tails = 0.0; // of those the sum over u >= d; at d = 1 it is the mean duration
+        double survivor = kNever;
+        double beyond = kNever;
         for (std::size_t d = model.log_durations.cols; d >= 1; --d) {
-            survivor = log_add_exp(survivor, model.log_durations(state, d - 1));
-            if (from_left) {
-                beyond = log_add_exp(beyond, survivor);
+            const double weight = weights[d - 1];
+            if (weight > scale + kRoom) {
+                const double smaller = std::exp(scale - weight); // 0 for the first one
+                tail *= smaller;
+                tails *= smaller;
+                scale = weight;
+            }
+            const double before = tail;
+            tail += weight == kNever ? 0.0 : std::exp(weight - scale);
+            if (tail != before) {
+                survivor = scale + std::log(tail);
+            }
+            if (from_left && tail > 0.0) {
+                tails += tail;
+                beyond = scale + std::log(tails);
             }
             if (d > durations) {
                 continue;

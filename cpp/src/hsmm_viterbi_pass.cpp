@@ -26,6 +26,7 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
                               emissions_ + r * block_.padded, offsets)) {
             check_emissions(log_emissions);
         }
+        fetch_ahead(log_emissions, t + frames);
         if (by_frame_) {
             take_transitions({log_transitions.data + t * states_ * states_, frames * states_, states_}, r);
         }
@@ -44,6 +45,18 @@ void ViterbiPass::push(Matrix<const double> log_emissions, Matrix<const double> 
             rebase();
         }
         t += frames;
+    }
+}
+
+// Asks for the memory that comes next: the places of each state lie apart, and a block of many states ends with a page.
+void ViterbiPass::fetch_ahead(Matrix<const double> log_emissions, std::size_t frame) const {
+    const std::size_t frames = std::min(kViterbiBlock, log_emissions.rows - frame);
+    const double *next = log_emissions.data + frame * states_;
+    for (std::size_t i = 0; i < frames * states_; i += 8) {
+        __builtin_prefetch(next + i);
+    }
+    for (std::size_t k = 0; k < states_ && !plain_; ++k) {
+        __builtin_prefetch(block_.places + k * block_.places_stride, 1);
     }
 }
 
@@ -68,6 +81,10 @@ void ViterbiPass::make_room() {
             if (block_.pruned) {
                 move(group.fine_max, kViterbiFine);
                 move(group.coarse_max, kViterbiCoarse);
+            }
+            if (group.fine_height != nullptr) {
+                move(group.fine_height, kViterbiFine);
+                move(group.fine_slope, kViterbiFine);
             }
         }
         rows_begin_ = kept;
@@ -211,16 +228,18 @@ void ViterbiPass::take_slowly(std::size_t r, bool entered) {
             keep_origins(r);
         }
     }
+    std::size_t changed = capacity_;
     bool possible = true; // whether all that was shifted was made impossible
     for (std::size_t k = 0; k < states_; ++k) {
         const double sum = block_.sums[k] + emissions_[r * padded + k];
         const bool within = std::abs(sum) <= kLimit;
         block_.sums[k] = within ? sum : 0.0;
         if (!within) {
-            shift(k, sum, end_ + 1);
+            changed = std::min(changed, shift(k, sum, end_ + 1));
             possible = possible && sum == kNever;
         }
     }
+    slope_again(changed, end_ + 1);
     ++end_;
     if (fresh_ && possible) {
         // What was seen for the states that remain still holds, and for the others it was cleared.
@@ -270,15 +289,25 @@ void ViterbiPass::rebase() {
     if (plain_) {
         return;
     }
+    std::size_t changed = capacity_;
     for (std::size_t k = 0; k < states_; ++k) {
-        shift(k, block_.sums[k] - whole, end_);
+        changed = std::min(changed, shift(k, block_.sums[k] - whole, end_));
         block_.sums[k] = 0.0;
     }
+    slope_again(changed, end_);
     fresh_ = false;
     end_again(); // as it will be seen when looked at again
 }
 
-void ViterbiPass::shift(std::size_t state, double amount, std::size_t place) {
+// Bounds by slope of the places from `row` on to `place`.
+void ViterbiPass::slope_again(std::size_t row, std::size_t place) {
+    for (std::size_t g = 0; g < groups_.size() && groups_[g].fine_height != nullptr; ++g) {
+        kernels_->slope(groups_[g], row / kViterbiFine, round_up(place - rows_begin_, kViterbiFine) / kViterbiFine);
+    }
+}
+
+// Returns the first row that it changes.
+std::size_t ViterbiPass::shift(std::size_t state, double amount, std::size_t place) {
     const ViterbiGroup &group = groups_[state / 8]; // all but the last are of 8 states
     const std::size_t width = group.width;
     const std::size_t lane = state - group.first;
@@ -304,7 +333,7 @@ void ViterbiPass::shift(std::size_t state, double amount, std::size_t place) {
     std::vector<Shift> &shifts = shifts_[state];
     if (amount != kNever) {
         shifts.push_back({place, amount});
-        return;
+        return from;
     }
     impossible_before_[state] = place;
     for (std::size_t r = 0; r < kViterbiBlock; ++r) {
@@ -316,6 +345,7 @@ void ViterbiPass::shift(std::size_t state, double amount, std::size_t place) {
     } else {
         shifts.push_back({place, amount});
     }
+    return from;
 }
 
 void ViterbiPass::forget_before(std::size_t place) {

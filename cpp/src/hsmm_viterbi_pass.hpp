@@ -115,6 +115,7 @@ class ViterbiPass {
     [[nodiscard]] bool keeps_bytes() const { return plain_ && states_ <= kByteStates; }
     [[nodiscard]] bool keeps_origins() const { return by_frame_ && !keeps_bytes(); }
     void make_room();
+    void fetch_ahead(Matrix<const double> log_emissions, std::size_t frame) const;
     [[nodiscard]] Chunk new_chunk() const;
     void take_transitions(Matrix<const double> log_transitions, std::size_t r);
     void take(std::size_t from, std::size_t to);
@@ -125,7 +126,8 @@ class ViterbiPass {
     void take_slowly(std::size_t r, bool entered);
     void end_again();
     void rebase();
-    void shift(std::size_t state, double amount, std::size_t place);
+    std::size_t shift(std::size_t state, double amount, std::size_t place);
+    void slope_again(std::size_t row, std::size_t place);
     [[nodiscard]] const Chunk &chunk_of(std::size_t place) const {
         return chunks_[(place - chunks_begin_) / chunk_frames_];
     }

@@ -189,6 +189,9 @@ void ViterbiPass::restore(std::span<const std::byte> bytes) {
             raise(group.fine_max, kViterbiFine);
             raise(group.coarse_max, kViterbiCoarse);
         }
+        if (group.fine_height != nullptr) {
+            kernels_->slope(group, 0, (end - rows_begin_) / kViterbiFine);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 #include "hsmm_viterbi_pass.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace conv2d::detail {
@@ -25,7 +26,8 @@ std::size_t rebase_interval(std::size_t durations) {
 
 constexpr std::size_t kApart = 8; // doubles between rows, so that equal places do not share a cache set
 
-constexpr std::size_t kPrunedFrom = 64; // durations; below, bounds cost more than they save
+constexpr std::size_t kPrunedFrom = 64;  // durations; below, bounds cost more than they save
+constexpr std::size_t kSlopedFrom = 512; // and those by slope
 
 // Frames whose history is allocated at once while the length of the recording is not known.
 constexpr std::size_t kChunkFrames = 1024;
@@ -50,6 +52,41 @@ class Parts {
     double *memory_;
     std::size_t used_ = 0;
 };
+
+// The line over the durations between the places of a fine bound and the ends of a block that starts `distance` blocks
+// after its first place.
+void fill_slope(ViterbiGroup &group, std::size_t distance, std::size_t durations) {
+    const std::size_t width = group.width;
+    const std::size_t longest = std::min(kViterbiBlock * (distance + 1), durations);
+    const std::size_t before = kViterbiBlock * distance + 1;
+    const std::size_t shortest = before > kViterbiFine ? before - (kViterbiFine - 1) : 1;
+    if (shortest > longest) {
+        return;
+    }
+    const double *weights = group.weights + kViterbiBlock * width;
+    const double middle = static_cast<double>(before) - 0.5 * (kViterbiFine - kViterbiBlock);
+    const auto span = static_cast<double>(std::max<std::size_t>(longest - shortest, 1));
+    auto *heights = const_cast<double *>(group.weight_height) + distance * width;
+    auto *slopes = const_cast<double *>(group.weight_slope) + distance * width;
+    double largest[kViterbiBlock] = {};
+    for (std::size_t lane = 0; lane < width; ++lane) {
+        const double slope = (weights[longest * width + lane] - weights[shortest * width + lane]) / span;
+        slopes[lane] = std::isfinite(slope) ? slope : 0.0;
+    }
+    for (std::size_t d = shortest; d <= longest; ++d) {
+        const double away = static_cast<double>(d) - middle;
+        for (std::size_t lane = 0; lane < width; ++lane) {
+            const double weight = weights[d * width + lane];
+            const double height = weight - slopes[lane] * away;
+            const double magnitude = weight == kNever ? 0.0 : std::abs(weight);
+            heights[lane] = height > heights[lane] ? height : heights[lane];
+            largest[lane] = magnitude > largest[lane] ? magnitude : largest[lane];
+        }
+    }
+    for (std::size_t lane = 0; lane < width; ++lane) {
+        heights[lane] += simd::kViterbiSlopeMargin * largest[lane];
+    }
+}
 
 } // namespace
 
@@ -106,6 +143,12 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
                 group.fine_weight = parts(distances * width, kNever);
                 group.coarse_weight = parts(distances * width, kNever);
             }
+            if (window_ >= kSlopedFrom) {
+                group.fine_height = parts(capacity_ / kViterbiFine * width, kNever);
+                group.fine_slope = parts(capacity_ / kViterbiFine * width, 0.0);
+                group.weight_height = parts(distances * width, kNever);
+                group.weight_slope = parts(distances * width, 0.0);
+            }
         }
         block_.bounds = parts(pruned ? capacity_ / kViterbiCoarse * 8 : 0, kNever);
         return parts.used();
@@ -117,8 +160,9 @@ ViterbiPass::ViterbiPass(const HsmmModel &model, std::optional<std::size_t> fram
     block_.listed_stride = pruned ? capacity_ / kViterbiFine : 0;
     listed_.resize(8 * block_.listed_stride);
     block_.listed = listed_.data();
-    sources_.resize(states_ + 1); // the place after the last is written, too
+    sources_.resize(states_ + 2);
     block_.sources = sources_.data();
+    block_.rivals = sources_.data() + states_;
     block_.most = by_frame_ ? nullptr : most_;
     block_.emissions = emissions_;
     block_.groups = groups_.data();
@@ -153,6 +197,9 @@ void ViterbiPass::fill_tables(const HsmmModel &model, std::size_t distances) {
         }
         if (!block_.pruned) {
             continue;
+        }
+        for (std::size_t x = 0; x < distances && group.weight_height != nullptr; ++x) {
+            fill_slope(group, x, window_);
         }
         // Largest of durations 8 y + 1 .. 8 y + 8; a bound over 16 places and 8 ends spans three of them.
         auto *fine = const_cast<double *>(group.fine_weight);

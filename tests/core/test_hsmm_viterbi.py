@@ -98,6 +98,41 @@ def test_every_path_gives_the_best_timeline(problem: Model) -> None:
         use_simd_path(before)
 
 
+def long_problem(law: str, flat: bool, grid: float) -> Model:
+    """Durations so long that all bounds are used, on multiples of `grid`, of which every sum is exact."""
+    rng = np.random.default_rng(7)
+    frames, states, longest = 1500, 3, 700
+    d = np.arange(1, longest + 1.0)
+    centre = np.array([120.0, 260.0, 420.0])[:, None]
+    durations = {
+        "gaussian": -0.5 * ((d - centre) / 40.0) ** 2,
+        "exponential": -d / centre,
+        "uniform": np.where(d > 1.5 * centre, -5.0, 0.0),
+        "peaks": -np.abs(d % 97 - 40.0) / 7.0 - d / centre,
+        "gaps": np.where(d // 60 % 2 == 0, -0.5 * ((d - centre) / 90.0) ** 2, NEVER),
+    }[law]
+    emissions = np.zeros((frames, states))
+    if not flat:
+        emissions += rng.normal(scale=0.7, size=(frames, states))
+        emissions[rng.integers(100, frames, 3), rng.integers(0, states, 3)] = NEVER
+        emissions[700] -= [3e6, 1e6, 2e6]  # beyond what sums are kept within
+    tables = emissions, rng.normal(size=(states, states)), rng.normal(size=states), durations
+    return tuple(np.round(table / grid) * grid for table in tables)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("law", ["gaussian", "exponential", "uniform", "peaks", "gaps"])
+@pytest.mark.parametrize("flat", [False, True], ids=["informative", "flat"])
+@pytest.mark.parametrize("grid", [1.0, 2.0**-10])
+def test_long_durations_give_the_best_timeline(every_path: tuple[str, ...], law: str, flat: bool, grid: float) -> None:
+    problem = long_problem(law, flat, grid)
+    score, path = best_score(*problem)
+    for name in every_path:
+        use_simd_path(name)
+        _, got, segments = hsmm_viterbi(*problem)
+        assert got == score
+        assert [tuple(row) for row in segments.tolist()] == path
+
+
 def random_problem(frames: int, states: int, longest: int, seed: int) -> Model:
     rng = np.random.default_rng(seed)
     transitions = np.log(rng.dirichlet(np.ones(states), states))

@@ -96,6 +96,7 @@ struct F64Half {
 inline void store(double *p, F64Half a) { _mm256_storeu_pd(p, a.v); }
 inline F64Half add(F64Half a, F64Half b) { return {_mm256_add_pd(a.v, b.v)}; }
 inline F64Half sub(F64Half a, F64Half b) { return {_mm256_sub_pd(a.v, b.v)}; }
+inline F64Half mul(F64Half a, F64Half b) { return {_mm256_mul_pd(a.v, b.v)}; }
 inline F64Half fma(F64Half a, F64Half b, F64Half c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
 inline F64Half max(F64Half a, F64Half b) { return {_mm256_max_pd(a.v, b.v)}; }
 inline F64Half min(F64Half a, F64Half b) { return {_mm256_min_pd(a.v, b.v)}; }

@@ -1,6 +1,6 @@
 #include "viterbi_kernels.hpp"
 
-#include "f64.hpp"
+#include "f64_math.hpp"
 
 namespace conv2d::simd::CONV2D_PATH {
 namespace {
@@ -179,6 +179,25 @@ template <typename Vector, std::size_t Width> class Ends {
         }
     }
 
+    // The states of which a place of this fine bound may beat what one of the ends has seen.
+    [[nodiscard]] unsigned above_slope(std::size_t fine, std::size_t distance) const {
+        const std::size_t at = lane_ + fine * Width;
+        const std::size_t weight = lane_ + distance * Width;
+        const Vector fall = load_as<Vector>(group_.weight_slope + weight);
+        const Vector along = sub(load_as<Vector>(group_.fine_slope + at), fall);
+        const Vector half = broadcast_as<Vector>(0.5 * (kViterbiFine - 1));
+        const Vector height =
+            add(add(load_as<Vector>(group_.fine_height + at), load_as<Vector>(group_.weight_height + weight)),
+                max(mul(along, half), sub(broadcast_as<Vector>(0.0), mul(along, half))));
+        unsigned above = 0;
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kBlock; ++r) {
+            const Vector away = broadcast_as<Vector>(static_cast<double>(r) - 0.5 * (kBlock - 1));
+            above |= bits(greater(fma(fall, away, height), load_as<Vector>(best_ + r * Width)));
+        }
+        return above;
+    }
+
     // The places of the listed fine bounds for one state only: a vector of places.
     void see_state(std::size_t state, const unsigned *fine, std::size_t count, std::size_t start) {
         const Adder<F64> plus;
@@ -247,6 +266,9 @@ void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::siz
             const Vector bound = add(load_as<Vector>(group.fine_max + lane + fine * Width),
                                      load_as<Vector>(group.fine_weight + lane + (start - place) / kBlock * Width));
             unsigned states = bits(greater(bound, low));
+            if (states != 0 && group.fine_height != nullptr) {
+                states &= ends.above_slope(fine, (start - place) / kBlock);
+            }
             if (__builtin_popcount(states) > kFew || Vector::lanes <= 2) {
                 if (states != 0) {
                     ends.see(place + kViterbiFine, start + 2 - place - kViterbiFine, kViterbiFine / kBlock);
@@ -309,6 +331,41 @@ void gather_lanes(const ViterbiBlock &block, const ViterbiGroup &group, std::siz
     look_at_listed();
 }
 
+template <typename Vector, std::size_t Width>
+void slope_lanes(const ViterbiGroup &group, std::size_t lane, std::size_t first, std::size_t last) {
+    const Vector zero = broadcast_as<Vector>(0.0);
+    const Vector never = broadcast_as<Vector>(kNone);
+    for (std::size_t fine = first; fine < last; ++fine) {
+        const double *open = group.open + lane + fine * kViterbiFine * Width;
+        const Vector rise = mul(sub(load_as<Vector>(open + (kViterbiFine - 1) * Width), load_as<Vector>(open)),
+                                broadcast_as<Vector>(1.0 / (kViterbiFine - 1)));
+        const Vector slope = select(equal(sub(rise, rise), zero), rise, zero); // none between impossible places
+        Vector height = never;
+        Vector largest = zero;
+        for (std::size_t i = 0; i < kViterbiFine; ++i) {
+            const Vector place = load_as<Vector>(open + i * Width);
+            const Vector away = broadcast_as<Vector>(static_cast<double>(i) - 0.5 * (kViterbiFine - 1));
+            height = max(sub(place, mul(slope, away)), height);
+            largest = max(max(place, select(equal(place, never), zero, sub(zero, place))), largest);
+        }
+        store(group.fine_height + lane + fine * Width,
+              add(height, mul(largest, broadcast_as<Vector>(kViterbiSlopeMargin))));
+        store(group.fine_slope + lane + fine * Width, slope);
+    }
+}
+
+void slope(const ViterbiGroup &group, std::size_t first, std::size_t last) noexcept {
+    if (group.width == 8) {
+        for (std::size_t lane = 0; lane < 8; lane += F64::lanes) {
+            slope_lanes<F64, 8>(group, lane, first, last);
+        }
+    } else {
+        for (std::size_t lane = 0; lane < 4; lane += F64Half::lanes) {
+            slope_lanes<F64Half, 4>(group, lane, first, last);
+        }
+    }
+}
+
 // The block's 8 rows of `width` doubles, each column to its own place.
 template <typename Vector> void turn_rows(const double *rows, std::size_t width, std::size_t columns, double *to,
                                           std::size_t stride, double *also, std::size_t also_stride) {
@@ -335,6 +392,9 @@ template <typename Vector> void turn_rows(const double *rows, std::size_t width,
 void turn(const ViterbiBlock &block) noexcept {
     for (std::size_t g = 0; g < block.groups_count; ++g) {
         const ViterbiGroup &group = block.groups[g];
+        if (group.fine_height != nullptr && (block.start + kBlock) % kViterbiFine == 0) {
+            slope(group, block.start / kViterbiFine, block.start / kViterbiFine + 1);
+        }
         double *turned = group.turned + block.start;
         double *kept = block.places + group.first * block.places_stride;
         const double *open = group.open + block.start * group.width;
@@ -342,12 +402,13 @@ void turn(const ViterbiBlock &block) noexcept {
         double *also = block.moved ? nullptr : turned;
         if (group.width == 8) {
             turn_rows<F64>(written, block.padded, 8, kept, block.places_stride, also, group.turned_stride);
+            if (block.moved) {
+                turn_rows<F64>(open, 8, 8, turned, group.turned_stride, nullptr, 0);
+            }
         } else {
             turn_rows<F64Half>(written, block.padded, 4, kept, block.places_stride, also, group.turned_stride);
-        }
-        for (std::size_t lane = 0; block.moved && lane < group.width; ++lane) {
-            for (std::size_t r = 0; r < kBlock; ++r) {
-                turned[lane * group.turned_stride + r] = open[r * group.width + lane];
+            if (block.moved) {
+                turn_rows<F64Half>(open, 4, 4, turned, group.turned_stride, nullptr, 0);
             }
         }
     }
@@ -484,16 +545,6 @@ template <typename Vector, std::size_t Width>
     }
 }
 
-inline double largest_lane(F64 a) {
-    double lanes[F64::lanes];
-    store(lanes, a);
-    double largest = kNone;
-    for (const double lane : lanes) {
-        largest = lane > largest ? lane : largest;
-    }
-    return largest;
-}
-
 inline std::size_t index_of(const double *values, std::size_t n, double value) {
     for (std::size_t i = 0; i < n; i += F64::lanes) {
         const unsigned found = bits(equal(load(values + i), broadcast(value)));
@@ -504,9 +555,8 @@ inline std::size_t index_of(const double *values, std::size_t n, double value) {
     return 0;
 }
 
-// Few of many states can be the best one before any other: lists those that a bound does not rule out, and returns
-// their count. The bound is what the two with the largest scores reach.
-inline std::size_t list_sources(const ViterbiBlock &block) {
+// The two states with the largest scores.
+inline void choose_rivals(const ViterbiBlock &block) {
     const double *ended = block.ended; // -inf beyond the last state
     F64 most = broadcast(kNone);
     for (std::size_t k = 0; k < block.padded; k += F64::lanes) {
@@ -520,7 +570,15 @@ inline std::size_t list_sources(const ViterbiBlock &block) {
     }
     const std::size_t first = index_of(ended, block.padded, largest);
     const std::size_t second = index_of(ended, block.padded, largest_lane(most));
-    const std::size_t other = second < block.states ? second : first;
+    block.rivals[0] = first;
+    block.rivals[1] = second < block.states ? second : first;
+}
+
+// Lists the states that two rivals do not keep from being the best one before any other, and returns their count.
+inline std::size_t list_below_rivals(const ViterbiBlock &block) {
+    const double *ended = block.ended;
+    const std::size_t first = block.rivals[0];
+    const std::size_t other = block.rivals[1];
     const double *one_row = block.transitions + first * block.padded;
     const double *other_row = block.transitions + other * block.padded;
     F64 lowest = broadcast(__builtin_inf());
@@ -538,11 +596,30 @@ inline std::size_t list_sources(const ViterbiBlock &block) {
         low = larger < low ? larger : low;
     }
     std::size_t count = 0;
-    for (k = 0; k < block.states; ++k) {
-        block.sources[count] = k;
-        count += ended[k] + block.most[k] >= low ? 1 : 0;
+    if (low == kNone) {
+        for (; count < block.states; ++count) {
+            block.sources[count] = count;
+        }
+        return count;
+    }
+    for (k = 0; k < block.padded; k += F64::lanes) { // beyond the last state all is -inf
+        unsigned states = bits(at_most(broadcast(low), add(load(ended + k), load(block.most + k))));
+        for (; states != 0; states &= states - 1) {
+            block.sources[count++] = k + static_cast<std::size_t>(__builtin_ctz(states));
+        }
     }
     return count;
+}
+
+// Few of many states can be the best one before any other. Those with the largest scores mostly stay the same from
+// frame to frame: others are chosen once too many are left.
+inline std::size_t list_sources(const ViterbiBlock &block) {
+    const std::size_t count = list_below_rivals(block);
+    if (count <= block.states / 8) {
+        return count;
+    }
+    choose_rivals(block);
+    return list_below_rivals(block);
 }
 
 // Calls each<Vector, Width>(group, lane) for every vector of states.
@@ -775,6 +852,7 @@ void advance_plain(const ViterbiBlock &block, std::size_t start, std::size_t to)
 } // namespace
 
 extern const ViterbiKernels kViterbiKernels;
-constexpr ViterbiKernels kViterbiKernels{center, valid, gather, relax, advance, advance_plain, turn, best, enter};
+constexpr ViterbiKernels kViterbiKernels{center,        valid, gather, relax, advance,
+                                         advance_plain, turn,  slope,  best,  enter};
 
 } // namespace conv2d::simd::CONV2D_PATH

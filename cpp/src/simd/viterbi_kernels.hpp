@@ -16,6 +16,10 @@ inline constexpr std::size_t kViterbiBlock = 8;   // frames a block
 inline constexpr std::size_t kViterbiCoarse = 64; // places that one bound covers, and
 inline constexpr std::size_t kViterbiFine = 16;   // that a second, tighter one does
 
+// What is added to the height of a slope, times the largest magnitude below it, covers what rounding adds to the
+// scores, to the bounds and to their sums.
+inline constexpr double kViterbiSlopeMargin = 0x1p-42;
+
 // Rows are `width` doubles wide. Place numbers count from the place of row 0, which is a multiple of kViterbiCoarse.
 struct ViterbiGroup {
     std::size_t width; // 8 or 4
@@ -26,9 +30,16 @@ struct ViterbiGroup {
     const double *weights;       // by duration, from kViterbiBlock rows of -inf before duration 0 on
     const double *fine_weight;   // largest weight between the places of a bound and the ends of a block, by their
     const double *coarse_weight; // distance in blocks
-    const double *opening;       // by duration: weights of a segment that began at place 0
-    const double *initial;       // (width,) scores of place 0, less the sum there
-    double *pending;             // (8, width) by end of the block: largest score seen, less the sum there
+    // A tighter bound for what lies on a slope: places 0 .. 15 of a fine bound are at most height + slope * (i - 7.5),
+    // and weights of that distance at most height + slope * (d - d0), where d0 leads from the middle to the middle.
+    // Null where there are too few places for it to pay.
+    double *fine_height;
+    double *fine_slope;
+    const double *weight_height;
+    const double *weight_slope;
+    const double *opening; // by duration: weights of a segment that began at place 0
+    const double *initial; // (width,) scores of place 0, less the sum there
+    double *pending;       // (8, width) by end of the block: largest score seen, less the sum there
     // The same by state, one row a state: scores by place up to the last whole block, and weights from the longest
     // duration down to the shortest, which a duration of `zero` would follow; with -inf before the longest.
     double *turned;
@@ -48,6 +59,7 @@ struct ViterbiBlock {
     std::size_t passed;           // that place in the recording is start + passed
     const double *most;           // (padded,) largest transition out of each state; null where they differ by frame
     std::size_t *sources;         // scratch: (states,)
+    std::size_t *rivals;          // (2,) states that may rule out others; which ones decides the time it takes only
     const double *transitions;    // (states, padded)
     std::size_t transitions_step; // from the matrix of one frame to that of the next
     const double *emissions;      // (8, padded) less the largest of their frame
@@ -91,6 +103,8 @@ struct ViterbiKernels {
     void (*advance_plain)(const ViterbiBlock &block, std::size_t from, std::size_t to) noexcept;
     // Copies the block's places to `turned` and to where they are kept.
     void (*turn)(const ViterbiBlock &block) noexcept;
+    // fine_height and fine_slope of the fine bounds first .. last - 1.
+    void (*slope)(const ViterbiGroup &group, std::size_t first, std::size_t last) noexcept;
     // Index n when nothing is larger than `least`.
     ViterbiBest (*best)(const double *places, const double *weights, std::size_t n, const double *amounts,
                         std::size_t amounts_count, double least) noexcept;
