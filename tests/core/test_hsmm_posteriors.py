@@ -1,5 +1,7 @@
 """Expected counts, segment and boundary posteriors: sum rules, and numpy on recordings too long for brute force."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -209,12 +211,14 @@ def test_what_has_a_best_timeline_has_a_likelihood(seed: int) -> None:
     shapes = ((frames, states), (*each_frame, states, states), (states,), (states, rng.choice([1, 3, 7, 40])))
     case = [rng.choice(sizes, p=likely / likely.sum(), size=shape) for shape in shapes]
     censoring = str(rng.choice(CENSORING))
+    message = None
     try:
         hsmm_viterbi(*case, censoring)
     except ValueError as error:
-        with pytest.raises(ValueError, match="expected") as refused:
+        message = str(error)
+    if message is not None:
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             hsmm_forward_backward(*case, censoring)
-        assert str(refused.value) == str(error)
         return
     log_likelihood, posteriors = hsmm_forward_backward(*case, censoring)
     assert np.isfinite(log_likelihood)
