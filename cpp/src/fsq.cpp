@@ -28,7 +28,7 @@ struct Reciprocal {
     std::uint64_t factor = 0;
     int shift = 0;
 
-    explicit Reciprocal(std::uint32_t levels) : shift(31 + std::bit_width(levels - 1)) {
+    explicit Reciprocal(std::uint32_t levels) : shift(31 + static_cast<int>(std::bit_width(levels - 1))) {
         factor = (std::uint64_t{1} << shift) / levels + 1;
     }
     [[nodiscard]] std::uint32_t divide(std::uint32_t number) const noexcept {
