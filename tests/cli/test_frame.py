@@ -87,7 +87,7 @@ def test_help_shows_the_table_and_imports_no_command():
 
 
 def test_help_shows_only_what_exists():
-    assert list(COMMANDS) == ["demo", "data", "train", "eval", "crossval", "run"]
+    assert list(COMMANDS) == ["demo", "data", "train", "eval", "crossval", "bench", "run"]
     assert all(entry.target.startswith("conv2d.cli.") for entry in COMMANDS.values())
 
 
